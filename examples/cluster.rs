@@ -17,8 +17,9 @@ use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::console::{Console, Happening};
 use common::counting::{Count, Counting};
-use common::keeping::{self, Keeping};
+use common::keeping;
 use common::options::{self, Extras};
+use common::remote::Remote;
 use common::server::Service;
 use log::LevelFilter;
 use taketurns::net::{Event, now};
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
 
 fn serve(addr: &str, extras: &Extras) -> Result<(), String> {
     let (config, listen) = (TurnServerConfig::default(), [addr.to_owned()]);
-    match Service::listen_turns(config, &listen, extras, &Keeping::read(extras))? {
+    match Service::listen_turns(config, &listen, extras)? {
         Some(service) => service.run(|_, _, _| {}),
         None => Ok(()),
     }
@@ -75,11 +76,11 @@ fn show(options: &Options) -> Result<(), String> {
     let mut console = Console::new(TurnClient::new(), "> ")?;
     let etcd = Etcd::start()?;
     let mut servers = Servers::start(options.log_level, etcd.urls.join(","))?;
-    let target = addresses::target(&servers.addresses.join(","), "--connect")?;
+    let remote = Remote::plain(addresses::target(&servers.addresses.join(","), "--connect")?);
     let mut counting = Counting::new(Duration::ZERO, None);
     for nth in 1..=CLIENTS {
         let name = format!("Client{nth}").parse().expect("a valid name");
-        let added = counting.add(&mut console.driver, target.clone(), ClientConfig::seat(name), 1, 1);
+        let added = counting.add(&mut console.driver, &remote, ClientConfig::seat(name), 1, 1);
         added.map_err(|error| error.to_string())?;
     }
     console.line(format_args!("{MEMBERS} members of an etcd, {SERVERS} servers, {CLIENTS} clients. {HELP}"));

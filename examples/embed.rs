@@ -18,6 +18,7 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::counting::Counting;
 use common::output;
+use common::remote::Remote;
 use taketurns::mio::net::UdpSocket;
 use taketurns::mio::{Events, Interest, Poll, Token};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
@@ -134,8 +135,9 @@ fn two_clients(
     let clients = TurnClient::new();
     let mut clients = Driver::new(poll.registry(), TokenSpace(2), clients, DriverConfig::default())?;
     let mut counting = Counting::new(Duration::from_millis(100), None);
+    let server = Remote::plain(addr);
     for (name, start) in [("ann", 1), ("bob", 2)] {
-        counting.add(&mut clients, addr, ClientConfig::seat(name.parse()?), start, 2)?;
+        counting.add(&mut clients, &server, ClientConfig::seat(name.parse()?), start, 2)?;
     }
     Ok((clients, counting))
 }

@@ -12,35 +12,29 @@
 //! cargo run --release --features status,web-socket --example tic_tac_toe -- --web 127.0.0.1:8082
 //! ```
 //!
-//! Players hear their table without asking for `hear=turns`. A player that misses its turn misses a move. A
-//! player whose connection is lost resumes with `resume=` and finds its board. With `--journal` the boards
-//! outlive the server: each is stored together with the move that changed it.
+//! A player that misses its turn misses a move. With `--journal` the boards outlive the server: each is
+//! stored together with the move that changed it.
 
 mod common;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::keeping::{self, Keeping};
+use common::keeping;
 use common::options::{self, Extras};
-use common::output;
 use common::server::Service;
-use common::tls;
+use common::{output, tls, web};
 use log::{LevelFilter, warn};
-use taketurns::net::{Driver, Event, EventLoop, now};
+use taketurns::net::{Driver, Event, now};
 use taketurns::protocol::Links;
 use taketurns::protocol::turns::{
     Admission, Admit, Framing, Name, Proposal, TurnEvent, TurnServer, TurnServerConfig, Verdict,
 };
-#[cfg(all(feature = "status", feature = "web-socket"))]
-use taketurns::status::StatusConfig;
 use taketurns::time::Now;
-use taketurns::turn::{Demand, Demands, Judging, RingId, SeatId};
-#[cfg(all(feature = "status", feature = "web-socket"))]
-use taketurns::web_socket::WebSocketConfig;
+use taketurns::turn::{Demand, Demands, Judging, RingId, SeatId, SeatState};
 
 /// Serve tic-tac-toe: each ring is a table for two players, and spectators may watch.
 #[derive(FromArgs, ArgsInfo)]
@@ -54,24 +48,21 @@ struct Options {
     #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
     turn_deadline: Duration,
 
-    /// address of a page for playing in a browser, as HOST:PORT; may be given several times. Needs the
-    /// features status and web-socket. Default: none
-    #[argh(option, arg_name = "addr")]
-    web: Vec<String>,
-
-    /// name of the server in browsers' addresses, without a port; may be given several times. Default:
-    /// localhost and IP addresses
-    #[argh(option, arg_name = "name")]
-    web_host: Vec<String>,
-
     /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
     #[argh(option, arg_name = "level", default = "LevelFilter::Warn", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
+/// The page with its client and the game, in one file.
+const PAGE: &str = concat!(
+    include_str!("pages/tic_tac_toe.html"),
+    include_str!("../clients/taketurns.js"),
+    include_str!("pages/tic_tac_toe.end.html")
+);
+
 fn main() -> ExitCode {
     let (options, extras) =
-        options::with_extras(&[keeping::OF_SERVERS, keeping::OF_CLUSTERS, tls::OF_SERVERS]);
+        options::with_extras(&[keeping::OF_SERVERS, keeping::OF_CLUSTERS, tls::OF_SERVERS, web::OF_PAGES]);
     common::exit_code(serve(&options, &extras))
 }
 
@@ -86,17 +77,13 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.judging = Judging::Host;
     // A player that reloads the page keeps the turn.
     config.rules.turn_grace = Duration::from_secs(10).min(options.turn_deadline);
-    let Some(mut service) = Service::listen_turns(config, &options.listen, extras, &Keeping::read(extras))?
-    else {
+    let Some(mut service) = Service::listen_turns(config, &options.listen, extras)? else {
         return Ok(());
     };
-    let page = page(&mut service.event_loop, options)?;
+    let page = web::serve_page(&mut service.event_loop, extras, PAGE)?;
     service.announce();
-    for addr in page {
-        output::line(format_args!("Play on http://{addr}/"));
-    }
-    let games = Game::restored(service.event_loop.driver().protocol());
-    let mut tables = Tables { games, lines: Vec::new() };
+    page.iter().for_each(|addr| output::line(format_args!("Play on http://{addr}/")));
+    let mut tables = Tables { boards: restored(service.event_loop.driver().protocol()), lines: Vec::new() };
     service.run(|news, driver, event| {
         if let Event::Protocol(event) = event {
             tables.hear(now(), driver, event);
@@ -105,39 +92,10 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     })
 }
 
-/// Serves the page, if requested. Returns its addresses.
-#[cfg(all(feature = "status", feature = "web-socket"))]
-fn page(event_loop: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec<SocketAddr>, String> {
-    /// The page with its client and the game, in one file.
-    const PAGE: &str = concat!(
-        include_str!("pages/tic_tac_toe.html"),
-        include_str!("../clients/taketurns.js"),
-        include_str!("pages/tic_tac_toe.end.html")
-    );
-    if options.web.is_empty() {
-        return Ok(Vec::new());
-    }
-    let addrs = common::addresses::all(&options.web, "serve the page on", "--web 127.0.0.1:8082")?;
-    let web = WebSocketConfig { hosts: options.web_host.clone(), ..WebSocketConfig::default() };
-    event_loop.driver_mut().offer_web_socket(web).map_err(|error| error.to_string())?;
-    let config = StatusConfig { hosts: options.web_host.clone(), page: PAGE, ..StatusConfig::default() };
-    event_loop.serve_status(&addrs, config).map_err(|error| common::advise_on(&error, "--web"))
-}
-
-#[cfg(not(all(feature = "status", feature = "web-socket")))]
-fn page(_: &mut EventLoop<TurnServer>, options: &Options) -> Result<Vec<SocketAddr>, String> {
-    match (options.web.as_slice(), options.web_host.as_slice()) {
-        ([], []) => Ok(Vec::new()),
-        _ => Err("this build lacks the features status and web-socket: cargo run --release --features \
-                  status,web-socket --example tic_tac_toe -- --web 127.0.0.1:8082"
-            .to_owned()),
-    }
-}
-
 // The host: admits players, and judges their moves.
 
 struct Tables {
-    games: HashMap<RingId, Game>,
+    boards: HashMap<RingId, Board>,
     /// Lines to print.
     lines: Vec<String>,
 }
@@ -147,8 +105,8 @@ impl Tables {
         driver.act(now, |server, links| match event {
             TurnEvent::Joining(joining) => {
                 // Written right after WELCOME or WATCHING, before any GO.
-                let game = server.ring_named(&joining.ring).and_then(|ring| self.games.get(&ring));
-                let board = game.copied().unwrap_or_default().board(server);
+                let ring = server.ring_named(&joining.ring);
+                let board = ring.map_or_else(|| EMPTY.to_string(), |ring| self.shown(server, ring));
                 server.say_to(joining.connection, board.as_bytes(), links).expect("a board is short");
                 let mut admit = Admit::default();
                 admit.hears = Some(true);
@@ -162,47 +120,50 @@ impl Tables {
 
     /// Rules on a move.
     fn judge(&mut self, now: Now, server: &mut TurnServer, proposal: Proposal, links: &mut Links) {
-        let seat = proposal.seat();
-        let Some(&table) = server.ring_name(seat.ring()) else { return };
-        let mut game = self.games.get(&seat.ring()).copied().unwrap_or_default();
-        let cell = proposal.answer().number();
-        let mark = match game.play(seat, cell) {
-            Ok(mark) => mark,
-            Err(words) => return rule(now, server, proposal, Verdict::Refuse { words }, links),
+        let (seat, ring) = (proposal.seat(), proposal.seat().ring());
+        let Some(&table) = server.ring_name(ring) else { return };
+        let players = players(server, ring);
+        let mark = if players.first() == Some(&seat) { 'X' } else { 'O' };
+        let board = self.boards.entry(ring).or_insert(EMPTY);
+        let state;
+        let verdict = match board.put(mark, proposal.answer().number()) {
+            Err(words) => Verdict::Refuse { words },
+            Ok(cell) => {
+                let (has_won, is_full) = (board.has_won(mark), board.is_full());
+                let name = server.name_of(seat).to_string();
+                self.lines.push(format!("{table}: {name} puts {mark} at {cell}"));
+                // Words queued before the verdict reach the next player before its GO.
+                let shown = self.shown(server, ring);
+                server.say_to_ring(&table, shown.as_bytes(), links).expect("a board is short");
+                let mut next = None;
+                if has_won {
+                    self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
+                    // A loser that is away cannot be named, so the queue decides.
+                    let mut seats = server.scheduler().seats_of(ring);
+                    next = seats.find(|view| view.state == SeatState::Waiting).map(|view| view.seat);
+                } else if is_full {
+                    self.say(server, &table, "a draw; another game", links);
+                }
+                if has_won || is_full {
+                    self.boards.insert(ring, EMPTY);
+                }
+                state = self.boards[&ring].stored_for(&players);
+                let words = has_won.then_some("you win");
+                Verdict::Accept { next, words, state: Some(state.as_bytes()) }
+            }
         };
-        // Words queued before the verdict reach the next player before its GO.
-        let name = server.name_of(seat).to_string();
-        let cell = cell.unwrap_or_default();
-        self.lines.push(format!("{table}: {name} puts {mark} at {cell}"));
-        server.say_to_ring(&table, game.board(server).as_bytes(), links).expect("a board is short");
-        if game.has_won(seat) {
-            self.say(server, &table, &format!("{name} wins with {mark}; the loser begins"), links);
-            game = Game::default();
-            let state = game.to_bytes();
-            self.games.insert(seat.ring(), game);
-            let verdict =
-                Verdict::Accept { next: other(server, seat), words: Some("you win"), state: Some(&state) };
-            return rule(now, server, proposal, verdict, links);
-        } else if game.is_full() {
-            self.say(server, &table, "a draw; another game", links);
-            game = Game::default();
+        if let Err(unruled) = server.rule(now, proposal, verdict, links) {
+            warn!("a verdict changed nothing: {}", unruled.error);
         }
-        self.games.insert(seat.ring(), game);
-        let state = game.to_bytes();
-        rule(now, server, proposal, Verdict::Accept { next: None, words: None, state: Some(&state) }, links);
     }
 
     /// Clears the board of a player that has left for good.
     fn leave(&mut self, server: &mut TurnServer, seat: SeatId, name: &str, links: &mut Links) {
-        self.games.remove(&seat.ring());
+        self.boards.remove(&seat.ring());
         // A table without players is forgotten.
         if let Some(table) = server.ring_name(seat.ring()).copied() {
-            self.say(
-                server,
-                &table,
-                &format!("{} has left; the board is cleared", common::printable(name)),
-                links,
-            );
+            let words = format!("{} has left; the board is cleared", common::printable(name));
+            self.say(server, &table, &words, links);
         }
     }
 
@@ -210,108 +171,77 @@ impl Tables {
         server.say_to_ring(table, words.as_bytes(), links).expect("a line is short");
         self.lines.push(format!("{table}: {words}"));
     }
-}
 
-fn rule(now: Now, server: &mut TurnServer, proposal: Proposal, verdict: Verdict<'_>, links: &mut Links) {
-    let Err(unruled) = server.rule(now, proposal, verdict, links) else { return };
-    match unruled.proposal {
-        // The loser is away and cannot be named, so the queue decides.
-        Some(proposal) => match verdict {
-            Verdict::Accept { next: Some(_), words, state } => {
-                rule(now, server, proposal, Verdict::Accept { next: None, words, state }, links);
-            }
-            _ => warn!("a verdict changed nothing: {}", unruled.error),
-        },
-        None => warn!("a verdict changed nothing: {}", unruled.error),
+    /// Returns the board of `ring` as text, with each player's mark.
+    fn shown(&self, server: &TurnServer, ring: RingId) -> String {
+        let players = players(server, ring);
+        let marks = ["X", "O"].iter().zip(&players);
+        let marks: Vec<_> =
+            marks.map(|(mark, &seat)| format!("{mark} is {}", server.name_of(seat))).collect();
+        format!("{}\n{}", self.boards.get(&ring).unwrap_or(&EMPTY), marks.join(", "))
     }
 }
 
-/// Returns the other player at the table of `seat`.
-fn other(server: &TurnServer, seat: SeatId) -> Option<SeatId> {
-    server.scheduler().seats_of(seat.ring()).map(|view| view.seat).find(|&other| other != seat)
+/// Returns the players at a table. The one that sat down first is X.
+fn players(server: &TurnServer, ring: RingId) -> Vec<SeatId> {
+    let mut players: Vec<_> = server.scheduler().seats_of(ring).map(|view| view.seat).collect();
+    players.sort_by_key(SeatId::place);
+    players
+}
+
+/// Returns the boards of the tables that a server has restored from its journal.
+fn restored(server: &TurnServer) -> HashMap<RingId, Board> {
+    let tables = server.scheduler().rings().filter_map(|ring| {
+        let stored = server.host_state(server.ring_name(ring)?)?;
+        let board = Board(*stored.first_chunk()?);
+        // A board with marks of a player that has left is cleared.
+        (board.stored_for(&players(server, ring)).as_bytes() == stored).then_some((ring, board))
+    });
+    tables.collect()
 }
 
 // The game.
 
-/// The board, row by row. The first player to move is X.
-#[derive(Clone, Copy, Default)]
-struct Game {
-    cells: [Option<SeatId>; 9],
-    x: Option<SeatId>,
-}
+/// The board, row by row: marks, and the numbers of free cells.
+#[derive(Clone, Copy)]
+struct Board([u8; 9]);
+
+const EMPTY: Board = Board(*b"123456789");
 
 const LINES: [[usize; 3]; 8] =
     [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
 
-impl Game {
-    /// Puts the mark of `seat` into a cell from 1 to 9.
-    fn play(&mut self, seat: SeatId, cell: Option<i64>) -> Result<char, &'static str> {
-        let at = cell.and_then(|cell| usize::try_from(cell).ok()?.checked_sub(1));
-        match at.and_then(|at| self.cells.get_mut(at)) {
-            None => Err("a move is the number of a cell, 1 to 9"),
-            Some(Some(_)) => Err("this cell is taken"),
-            Some(free) => {
-                *free = Some(seat);
-                self.x.get_or_insert(seat);
-                Ok(self.mark(seat))
-            }
+impl Board {
+    /// Puts a mark into a cell from 1 to 9, and returns the cell.
+    fn put(&mut self, mark: char, cell: Option<i64>) -> Result<usize, &'static str> {
+        let at = (1..=9).position(|number| cell == Some(number));
+        let at = at.ok_or("a move is the number of a cell, 1 to 9")?;
+        if !self.0[at].is_ascii_digit() {
+            return Err("this cell is taken");
         }
+        self.0[at] = mark as u8;
+        Ok(at + 1)
     }
 
-    fn mark(&self, seat: SeatId) -> char {
-        if self.x == Some(seat) { 'X' } else { 'O' }
-    }
-
-    fn has_won(&self, seat: SeatId) -> bool {
-        LINES.iter().any(|line| line.iter().all(|&at| self.cells[at] == Some(seat)))
+    fn has_won(&self, mark: char) -> bool {
+        LINES.iter().any(|line| line.iter().all(|&at| self.0[at] == mark as u8))
     }
 
     fn is_full(&self) -> bool {
-        self.cells.iter().all(Option::is_some)
+        !self.0.iter().any(u8::is_ascii_digit)
     }
 
-    /// Returns the board as it is stored with a move: for each cell, and for X, the number of a seat, or 0.
-    fn to_bytes(self) -> Vec<u8> {
-        let place = |seat: Option<SeatId>| seat.map_or(0, |seat| seat.place());
-        self.cells.into_iter().chain([self.x]).flat_map(|seat| place(seat).to_le_bytes()).collect()
+    /// Returns what is stored with a move: the board, and the players to whom its marks belong.
+    fn stored_for(&self, players: &[SeatId]) -> String {
+        let places: Vec<_> = players.iter().map(SeatId::place).collect();
+        format!("{} {places:?}", self.0.escape_ascii())
     }
+}
 
-    /// Returns the boards of the tables that a server has restored from its journal.
-    fn restored(server: &TurnServer) -> HashMap<RingId, Game> {
-        let tables = server.scheduler().rings().filter_map(|ring| {
-            let (places, []) = server.host_state(server.ring_name(ring)?)?.as_chunks::<8>() else {
-                return None;
-            };
-            let seat = |place: &[u8; 8]| {
-                let place = u64::from_le_bytes(*place);
-                server.scheduler().seats_of(ring).map(|view| view.seat).find(|seat| seat.place() == place)
-            };
-            // A board with marks of a player that has left is cleared.
-            let marks: Vec<_> = places.iter().map(|place| (*place != [0; 8]).then(|| seat(place))).collect();
-            let (x, cells) = marks.split_last().filter(|_| !marks.contains(&Some(None)))?;
-            let mut game = Game { cells: [None; 9], x: x.flatten() };
-            game.cells.iter_mut().zip(cells).for_each(|(cell, seat)| *cell = seat.flatten());
-            Some((ring, game))
-        });
-        tables.collect()
-    }
-
-    /// Returns the board as text: marks, numbers of free cells, and each player's mark.
-    fn board(&self, server: &TurnServer) -> String {
-        let cell = |at: usize| match self.cells[at] {
-            Some(seat) => self.mark(seat),
-            None => char::from(b'1' + u8::try_from(at).unwrap_or(0)),
-        };
-        let row = |at: usize| format!(" {} | {} | {}", cell(at), cell(at + 1), cell(at + 2));
-        let mut board = [row(0), row(3), row(6)].join("\n---+---+---\n");
-        let mut named: Vec<SeatId> = Vec::new();
-        for &seat in self.cells.iter().flatten() {
-            if !named.contains(&seat) {
-                board += if named.is_empty() { "\n" } else { ", " };
-                board += &format!("{} is {}", self.mark(seat), server.name_of(seat));
-                named.push(seat);
-            }
-        }
-        board
+impl fmt::Display for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |row: &[u8]| format!(" {} | {} | {}", row[0] as char, row[1] as char, row[2] as char);
+        let rows: Vec<_> = self.0.chunks(3).map(row).collect();
+        f.write_str(&rows.join("\n---+---+---\n"))
     }
 }

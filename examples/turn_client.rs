@@ -12,15 +12,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::access;
-use common::addresses;
 use common::counting::{Count, Counting};
 use common::lookup;
 use common::options::{self, Extras, wrong_usage};
-use common::output;
-use common::tls::{self, Way};
+use common::remote::{self, Remote};
+use common::{output, tls};
 use log::{LevelFilter, info};
-use taketurns::net::{Event, EventLoop, Target, now};
+use taketurns::net::{Event, EventLoop, now};
 use taketurns::protocol::turns::{ClientConfig, End, NAME_BYTES_MAX, Name, SeatRequest, TurnClient};
 use taketurns::turn::{Demand, Weight};
 use taketurns::wire::Framing;
@@ -29,12 +27,6 @@ use taketurns::wire::Framing;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m.")]
 struct Options {
-    /// the server, as HOST:PORT, or several with commas between, which stand by for each other and are tried
-    /// in turn; host names are looked up again at every reconnection. Default: the environment variable
-    /// TAKETURNS_CONNECT, else 127.0.0.1:5001
-    #[argh(option, arg_name = "addr", default = "common::default_server()")]
-    connect: String,
-
     /// how messages are delimited: line, or raw for the oldest servers. Default: line
     #[argh(option, default = "Framing::Line")]
     framing: Framing,
@@ -81,32 +73,21 @@ struct Options {
     #[argh(switch)]
     confirm_go: bool,
 
-    /// send the secrets that resume seats in plain text even to other machines. Otherwise, a client that
-    /// loses its connection to another machine waits until its old seat is given up there
-    #[argh(switch)]
-    allow_plaintext_secrets: bool,
-
-    /// file with the token for the server. Default: the token in the environment variable TAKETURNS_TOKEN,
-    /// else none
-    #[argh(option, arg_name = "file")]
-    token_file: Option<String>,
-
     /// level of the log on standard error: off, error, warn, info, debug or trace. Default: info
     #[argh(option, arg_name = "level", default = "LevelFilter::Info", from_str_fn(common::level))]
     log_level: LevelFilter,
 }
 
 fn main() -> ExitCode {
-    let (options, extras) = options::with_extras(&[tls::OF_CLIENTS]);
+    let (options, extras) = options::with_extras(&[remote::OF_CLIENTS, tls::OF_CLIENTS]);
     common::exit_code(play(&options, &extras))
 }
 
 fn play(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
+    let server = Remote::named(extras)?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
-    let way = Way::to(&server, extras)?;
-    let mut counting = counting(options, &server, way, &mut event_loop)?;
+    let mut counting = counting(options, &server, &mut event_loop)?;
     let handle = event_loop.handle();
     common::signals::on_first(move || handle.drain())?;
 
@@ -146,8 +127,7 @@ fn play(options: &Options, extras: &Extras) -> Result<(), String> {
 
 fn counting(
     options: &Options,
-    server: &Target,
-    way: Way,
+    server: &Remote,
     event_loop: &mut EventLoop<TurnClient>,
 ) -> Result<Counting, String> {
     let count = i64::try_from(options.clients).unwrap_or(0);
@@ -155,11 +135,9 @@ fn counting(
         wrong_usage(format_args!("--clients 0 is invalid: it must be at least 1"));
     }
     let mut counting = Counting::new(options.pace, options.count);
-    counting.way = way;
     if options.count == Some(0) {
         return Ok(counting);
     }
-    let token = access::token(options.token_file.as_deref())?;
     for (name, index) in names(options, count).into_iter().zip(0..) {
         let mut seat = SeatRequest::new(name);
         (seat.weight, seat.demand) = (options.weight, options.demand);
@@ -167,10 +145,8 @@ fn counting(
         let mut config = ClientConfig::from(seat);
         config.framing = options.framing;
         config.ring = options.ring.unwrap_or(config.ring);
-        config.allow_plaintext_secrets = options.allow_plaintext_secrets;
-        config.token = token.clone();
         let (start, step) = (options.start.saturating_add(index), options.step.unwrap_or(count));
-        let added = counting.add(event_loop.driver_mut(), server.clone(), config, start, step);
+        let added = counting.add(event_loop.driver_mut(), server, config, start, step);
         if let Err(error) = added {
             wrong_usage(format_args!("these options contradict each other: {error}"));
         }

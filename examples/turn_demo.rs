@@ -15,6 +15,7 @@ use common::answers::Answers;
 use common::counting::Counting;
 use common::options;
 use common::output;
+use common::remote::Remote;
 use log::LevelFilter;
 use taketurns::mio::{Events, Poll};
 use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, os_entropy, poll_timeout};
@@ -55,8 +56,9 @@ fn demonstrate(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let clients = TurnClient::new();
     let mut clients = Driver::new(poll.registry(), TokenSpace(2), clients, DriverConfig::default())?;
     let mut counting = Counting::new(options.pace, None);
+    let remote = Remote::plain(addr);
     for (name, start) in [("Client1", 1), ("Client2", 2)] {
-        counting.add(&mut clients, addr, ClientConfig::seat(name.parse()?), start, 2)?;
+        counting.add(&mut clients, &remote, ClientConfig::seat(name.parse()?), start, 2)?;
     }
 
     let mut answers = Answers::default();

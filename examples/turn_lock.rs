@@ -13,21 +13,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::access;
-use common::addresses;
-use common::command::Job;
-use common::counting;
-use common::keeping::{self, Keeping};
+use common::command::Guarded;
 use common::lease::Lease;
-use common::lookup;
-use common::options::{self, Extras, wrong_usage};
+use common::options::{self, Extra, Extras, wrong_usage};
+use common::remote::{self, Remote};
 use common::server::Service;
-use common::signals;
-use common::tls::{self, Way};
+use common::{keeping, lookup, signals, tls};
 use log::LevelFilter;
-use rustix::process::Signal;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
-use taketurns::net::{Driver, Event, EventLoop, Target, now};
+use taketurns::net::{Driver, Event, EventLoop, now};
 use taketurns::protocol::turns::{
     ClientConfig, ClientId, Code, End, Name, News, TurnClient, TurnServerConfig,
 };
@@ -41,11 +35,6 @@ use taketurns::turn::{Demand, Demands, HoldMax};
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
 Ctrl-Z suspends the command, too. If its turn is over before it is resumed, it is killed.")]
 struct Options {
-    /// the server, as HOST:PORT, or several with commas between, which stand by for each other. Default: the
-    /// environment variable TAKETURNS_CONNECT, else 127.0.0.1:5001
-    #[argh(option, arg_name = "addr", default = "common::default_server()")]
-    connect: String,
-
     /// the ring; one of its clients runs its command at a time. Default: main
     #[argh(option, arg_name = "name")]
     ring: Option<Name>,
@@ -71,15 +60,6 @@ struct Options {
     #[argh(switch)]
     keep_going: bool,
 
-    /// send the secret that resumes a turn in plain text even to other machines
-    #[argh(switch)]
-    allow_plaintext_secrets: bool,
-
-    /// file with the token for the server. Default: the token in the environment variable TAKETURNS_TOKEN,
-    /// else none
-    #[argh(option, arg_name = "file")]
-    token_file: Option<String>,
-
     /// run the server: turn_server --demand ask --clients 1 --hold-max none --turn-grace 10s
     #[argh(switch)]
     serve: bool,
@@ -97,26 +77,23 @@ struct Options {
     command: Vec<String>,
 }
 
+const EXTRAS: &[&[Extra]] = &[remote::OF_CLIENTS, tls::OF_CLIENTS, keeping::OF_SERVERS, keeping::OF_CLUSTERS];
+
 const GAVE_UP: u8 = 75;
-const LOST: u8 = 76;
 
 fn main() -> ExitCode {
-    let (options, extras): (Options, _) =
-        options::with_extras(&[tls::OF_CLIENTS, keeping::OF_SERVERS, keeping::OF_CLUSTERS]);
+    let (options, extras): (Options, _) = options::with_extras(EXTRAS);
     common::logger::start(options.log_level);
+    let of_server = extras.first_of(keeping::OF_SERVERS).or(extras.first_of(keeping::OF_CLUSTERS));
     match (options.serve, options.command.is_empty()) {
         (true, true) if options.ring.is_some() => {
             wrong_usage(format_args!("--serve serves every ring: leave --ring out"));
         }
         (true, true) => common::exit_code(serve(&options, &extras)),
-        (false, false) => {
-            if let Some(option) =
-                extras.first_of(keeping::OF_SERVERS).or(extras.first_of(keeping::OF_CLUSTERS))
-            {
-                wrong_usage(format_args!("{option} is for --serve"));
-            }
-            common::end(lock(&options, &extras))
-        }
+        (false, false) => match of_server {
+            Some(option) => wrong_usage(format_args!("{option} is for --serve")),
+            None => common::end(lock(&options, &extras)),
+        },
         _ => wrong_usage(format_args!("expected either a command, as in turn_lock -- make test, or --serve")),
     }
 }
@@ -127,21 +104,17 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.demands = Demands::Only(Demand::Ask);
     config.rules.hold_max = HoldMax::Unlimited;
     config.rules.turn_grace = Duration::from_secs(10);
-    let Some(service) = Service::listen_turns(config, &options.listen, extras, &Keeping::read(extras))?
-    else {
-        return Ok(());
-    };
+    let Some(service) = Service::listen_turns(config, &options.listen, extras)? else { return Ok(()) };
     service.announce();
     service.run(|_, _, _| {})
 }
 
 fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
-    let server = addresses::target(&options.connect, "--connect 127.0.0.1:5001")?;
+    let remote = Remote::named(extras)?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
     let heard = [SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
     let heard = signals::of_loop(&heard, event_loop.handle())?;
-    let way = Way::to(&server, extras)?;
-    let mut lock = Lock::new(options, server, &way, event_loop.driver_mut())?;
+    let mut lock = Lock::new(options, &remote, event_loop.driver_mut())?;
     let mut absence = common::Absence::default();
     while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
@@ -153,7 +126,7 @@ fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
             match event {
                 Event::Opened { .. } => absence.is_over(),
                 Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
-                Event::Unreachable { target, error, .. } if options.at_once && lock.lease.is_none() => {
+                Event::Unreachable { target, error, .. } if options.at_once && lock.work.lease.is_none() => {
                     lock.end(1, &format!("cannot connect to {target}: {error} (see --connect)"));
                 }
                 Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
@@ -170,11 +143,8 @@ struct Lock<'a> {
     options: &'a Options,
     client: ClientId,
     give_up_at: Option<Instant>,
-    lease: Option<Lease>,
-    job: Option<Job>,
-    is_lost: bool,
-    /// It has said that the ring waits for others.
-    has_complained: bool,
+    work: Guarded,
+    has_told_needs: bool,
     /// The exit code, once the turn is no longer needed.
     end: Option<u8>,
 }
@@ -182,56 +152,57 @@ struct Lock<'a> {
 impl Lock<'_> {
     fn new<'a>(
         options: &'a Options,
-        server: Target,
-        way: &Way,
+        remote: &Remote,
         driver: &mut Driver<TurnClient>,
     ) -> Result<Lock<'a>, String> {
         let mut config = ClientConfig::seat(common::unique_name());
         config.seat.iter_mut().for_each(|seat| seat.demand = Demand::Ask);
         config.ring = options.ring.unwrap_or(config.ring);
-        config.allow_plaintext_secrets = options.allow_plaintext_secrets;
-        config.token = access::token(options.token_file.as_deref())?;
         let spare = options.grace.saturating_sub(options.kill_after);
         config.ping_interval = Some((spare / 4).max(Duration::from_millis(100)));
-        let client = counting::join(driver, way, server, config).map_err(|error| error.to_string())?;
+        let client = remote.join(driver, config).map_err(|error| error.to_string())?;
         let give_up_at = options.timeout.map(|timeout| now().instant + timeout);
-        let (lease, job, is_lost, has_complained, end) = (None, None, false, false, None);
-        Ok(Lock { options, client, give_up_at, lease, job, is_lost, has_complained, end })
+        let work = Guarded::new(options.keep_going, options.kill_after);
+        Ok(Lock { options, client, give_up_at, work, has_told_needs: false, end: None })
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let kill_at = self.job.as_ref().and_then(Job::next_deadline);
-        let renew_at = self.lease.as_ref().and_then(Lease::next_deadline);
-        [self.give_up_at, kill_at, renew_at].into_iter().flatten().min()
+        self.give_up_at.into_iter().chain(self.work.next_deadline()).min()
     }
 
     fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, news: News) {
         match news {
             News::Waiting { .. } if self.options.at_once => self.end(GAVE_UP, ""),
-            News::Waiting { needs: Some(needs), .. }
-                if !std::mem::replace(&mut self.has_complained, true) =>
-            {
+            News::Waiting { needs: Some(needs), .. } if !self.has_told_needs => {
+                self.has_told_needs = true;
                 common::complain(format_args!(
                     "this ring has no turns until {needs} more joined; a turn_lock --serve needs no others"
                 ));
             }
             News::Granted(turn) if self.end.is_none() => {
-                self.lease = Some(Lease::new(now, turn, self.options.grace, self.options.kill_after));
+                self.work.lease = Some(Lease::new(now, turn, self.options.grace, self.options.kill_after));
             }
             News::TimeChanged(turn) | News::Refused { code: Code::HoldMax, turn: Some(turn), .. } => {
-                let Some(lease) = &mut self.lease else { return };
-                if let (Err(time), None) = (lease.answered(now, driver.protocol(), &turn), &self.job) {
-                    self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}"));
+                let Some(lease) = &mut self.work.lease else { return };
+                let answered = lease.answered(now, driver.protocol(), &turn);
+                match (answered, self.work.is_running()) {
+                    (_, true) => {}
+                    (Err(time), _) => {
+                        self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}"));
+                    }
+                    (Ok(()), _) => match self.work.start(now, &self.options.command) {
+                        Ok(()) => self.give_up_at = self.give_up_at.filter(|_| !self.work.is_running()),
+                        Err((code, message)) => self.end(code, &message),
+                    },
                 }
-                self.start(now);
             }
-            News::Bye(bye) if self.job.is_some() && bye.code == Bye::ShuttingDown => {
-                self.lose(now, None, "the server is shutting down");
+            News::Bye(bye) if self.work.is_running() && bye.code == Bye::ShuttingDown => {
+                self.work.lose(now, "the server is shutting down");
             }
-            News::Over { .. } | News::Bye(_) if self.job.is_some() => self.lose(now, None, "it has ended"),
-            News::Bye(bye) => _ = counting::follow(driver, &bye),
+            News::Over { .. } | News::Bye(_) if self.work.is_running() => self.work.lose(now, "it has ended"),
+            News::Bye(bye) => _ = remote::follow(driver, &bye),
             News::Over { .. } => {
-                self.lease = None;
+                self.work.lease = None;
                 // The library repeats a request only until the turn is granted.
                 let _ = driver.act(now, |clients, links| clients.ask(now, self.client, links));
             }
@@ -241,74 +212,27 @@ impl Lock<'_> {
                     End::Refused => "this ring is not for locks; turn_lock needs a turn_lock --serve",
                     why => common::reason(why),
                 };
-                self.lose(now, None, why);
+                if self.work.is_running() { self.work.lose(now, why) } else { self.end(1, why) }
             }
             _ => {}
         }
     }
 
-    /// Starts the command, if the lease leaves enough time.
-    fn start(&mut self, now: Now) {
-        let lease = self.lease.as_ref().filter(|lease| lease.is_safe(now) && self.job.is_none());
-        let Some((epoch, turn)) = lease.and_then(|lease| lease.turn.fence) else { return };
-        let fence = [("TAKETURNS_EPOCH", epoch.to_string()), ("TAKETURNS_TURN", turn.to_string())];
-        match Job::start(&self.options.command, &fence) {
-            Ok(job) => (self.job, self.give_up_at) = (Some(job), None),
-            Err((code, message)) => self.end(code, &message),
-        }
-    }
-
-    /// Ends the command before `until`, when another client may get the turn; `None` means before the lease
-    /// ends.
-    fn lose(&mut self, now: Now, until: Option<Instant>, why: &str) {
-        let Some(job) = &mut self.job else { return self.end(1, why) };
-        let Some(lease) = self.lease.take() else { return };
-        self.is_lost = true;
-        if !self.options.keep_going {
-            job.end(now, until.unwrap_or_else(|| lease.until(now)), self.options.kill_after);
-        }
-        let then = if self.options.keep_going { "the command goes on" } else { "the command is ended" };
-        common::complain(format_args!("the turn is lost ({why}); {then}"));
-    }
-
     fn signalled(&mut self, signal: i32) {
-        match (signal, &self.job) {
-            (SIGCHLD, _) => {}
-            // A command that kept running alone would not learn that its turn is over.
-            (SIGTSTP, job) => {
-                signals::stop(signal, || job.iter().for_each(|job| job.signal(Signal::STOP)));
-            }
-            (SIGCONT, _) => self.go_on(now()),
-            (_, Some(job)) => job.pass_on(signal),
-            (_, None) => self.end(u8::try_from(128 + signal).unwrap_or(u8::MAX), ""),
-        }
-    }
-
-    /// Continues after a stop, which may have lasted longer than the turn.
-    fn go_on(&mut self, now: Now) {
-        self.lose_at_end(now);
-        self.job.iter().for_each(|job| job.go_on(now.instant));
-    }
-
-    fn lose_at_end(&mut self, now: Now) {
-        if let (Some(until), true) =
-            (self.lease.as_mut().and_then(|lease| lease.take_end(now)), self.job.is_some())
-        {
-            self.lose(now, Some(until), "it could not be renewed in time");
+        if !self.work.signalled(signal) {
+            self.end(u8::try_from(128 + signal).unwrap_or(u8::MAX), "");
         }
     }
 
     /// Does everything that is due, and checks whether the command has ended.
     fn act(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
-        if let Some(code) = self.job.as_mut().and_then(|job| job.poll(now.instant)) {
-            self.job = None;
-            self.end(if self.is_lost { LOST } else { code }, "");
+        if let Some(code) = self.work.poll(now) {
+            self.end(code, "");
         }
-        self.lose_at_end(now);
         if self.give_up_at.is_some_and(|at| at <= now.instant) {
             self.end(GAVE_UP, "");
         }
-        self.lease.iter_mut().for_each(|lease| lease.renew(now, driver));
+        self.work.lease.iter_mut().for_each(|lease| lease.renew(now, driver));
         if self.end.is_some() && !driver.is_draining() {
             driver.act(now, |clients, links| clients.rest(now, self.client, links).ok());
             driver.drain(now);
@@ -319,7 +243,7 @@ impl Lock<'_> {
         if self.end.is_none() && !why.is_empty() {
             common::complain(format_args!("{why}"));
         }
-        (self.give_up_at, self.lease) = (None, None);
+        (self.give_up_at, self.work.lease) = (None, None);
         self.end.get_or_insert(code);
     }
 }

@@ -4,21 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use log::{Level, log, warn};
-use taketurns::net::{Driver, Target, now};
+use taketurns::net::Driver;
 use taketurns::protocol::turns::{
-    Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Farewell, Fate, Name, News,
-    TurnClient,
+    Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Fate, Name, News, TurnClient,
 };
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
-use taketurns::wire::Framing;
 
-use super::tls::Way;
+use super::remote::{Remote, follow};
 
 /// The counting clients of one process.
 pub struct Counting {
-    /// How the clients connect. Default: in plain text.
-    pub way: Way,
     /// The pause of a client between two numbers.
     pace: Duration,
     /// The number of accepted answers after which a client is finished; `None` for no limit.
@@ -54,62 +50,23 @@ pub enum Count {
     Ended(Name, End),
 }
 
-/// How long a server of several may be silent, in half. A leader that was stopped is replaced after 5 s.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long it may take to answer `JOIN`: a commit takes up to 3 s while etcd replaces its own leader.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Adds a client and connects it to `target`. A client with demand `ask` asks for its first turn.
-pub fn join(
-    driver: &mut Driver<TurnClient>,
-    way: &Way,
-    target: impl Into<Target>,
-    mut config: ClientConfig,
-) -> Result<ClientId, ConfigError> {
-    let target = target.into();
-    if matches!(target, Target::Several(_)) && config.framing == Framing::Line {
-        config.ping_interval.get_or_insert(PING_INTERVAL);
-        config.welcome_timeout = WELCOME_TIMEOUT;
-    }
-    let asks = config.seat.is_some_and(|seat| seat.demand == Demand::Ask);
-    let client = driver.protocol_mut().add(config)?;
-    let dial = way.connect(driver, target);
-    driver.protocol_mut().dial(client, dial);
-    if asks {
-        // The library keeps the request until the turn is granted, so no connection is needed yet.
-        let asked = driver.act(now(), |clients, links| clients.ask(now(), client, links));
-        asked.expect("the client was just added");
-    }
-    Ok(client)
-}
-
-/// Goes where the server sends the client, if it does. Returns whether it is followed.
-pub fn follow(driver: &mut Driver<TurnClient>, bye: &Farewell) -> bool {
-    let at = bye.at.as_deref().filter(|_| bye.code == Bye::Moved).and_then(|at| at.parse::<Target>().ok());
-    match (bye.dial, at) {
-        (Some(dial), Some(at)) => driver.redirect(now(), dial, at),
-        _ => false,
-    }
-}
-
 impl Counting {
     pub fn new(pace: Duration, count: Option<u64>) -> Counting {
         let (counters, pauses) = (HashMap::new(), BTreeSet::new());
-        Counting { way: Way::default(), pace, count, counters, pauses, unfinished: 0 }
+        Counting { pace, count, counters, pauses, unfinished: 0 }
     }
 
-    /// Adds a client, and connects it to `target`.
+    /// Adds a client, and connects it to `server`.
     pub fn add(
         &mut self,
         driver: &mut Driver<TurnClient>,
-        target: impl Into<Target>,
+        server: &Remote,
         config: ClientConfig,
         number: i64,
         step: i64,
     ) -> Result<(), ConfigError> {
         let seat = config.seat.expect("a client that counts has a seat");
-        let client = join(driver, &self.way, target, config)?;
+        let client = server.join(driver, config)?;
         let asks = seat.demand == Demand::Ask;
         self.counters.insert(
             client,

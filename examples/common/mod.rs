@@ -21,6 +21,7 @@ pub mod loops;
 pub mod news;
 pub mod options;
 pub mod output;
+pub mod remote;
 pub mod server;
 pub mod signals;
 pub mod spread;
@@ -103,11 +104,6 @@ pub fn printable_bytes(bytes: &[u8]) -> String {
 /// Returns an option's default from the environment. An empty variable counts as absent.
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|text| !text.is_empty())
-}
-
-/// Returns the default turn server to connect to.
-pub fn default_server() -> String {
-    environment("TAKETURNS_CONNECT").unwrap_or_else(|| "127.0.0.1:5001".to_owned())
 }
 
 /// Reports the absence of a server once, until it is back.

@@ -291,11 +291,11 @@ fn version(program: &str) -> String {
     format!("{program} {} (features: net{built})", env!("CARGO_PKG_VERSION"))
 }
 
-/// The advice for an option whose feature is not built in.
+/// The advice for an option whose feature, or features with commas between, are not built in.
 pub fn lacks(feature: &str) -> String {
-    let program = program();
+    let (program, plural) = (program(), if feature.contains(',') { "s" } else { "" });
     format!(
-        "this build lacks the feature {feature}; build with it, as in cargo run --release --features {feature} \
+        "this build lacks the feature{plural} {feature}; build with it, as in cargo run --release --features {feature} \
          --example {program}"
     )
 }

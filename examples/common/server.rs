@@ -177,10 +177,9 @@ impl Service<TurnServer> {
         config: TurnServerConfig,
         listen: &[String],
         extras: &Extras,
-        keeping: &Keeping,
     ) -> Result<Option<Service<TurnServer>>, String> {
         let mut site = Site::of_turns(listen, None, None, extras)?;
-        let Some((turns, kept)) = keeping.serve(config, &mut site)? else { return Ok(None) };
+        let Some((turns, kept)) = Keeping::read(extras).serve(config, &mut site)? else { return Ok(None) };
         let mut service = Service::listen(turns, site, None)?;
         kept.serve(&mut service.event_loop)?;
         Ok(Some(service))

@@ -1,11 +1,32 @@
-//! `--web-socket` and related options: browsers as clients, if the server was built with the feature.
+//! `--web-socket`, `--web` and related options: browsers as clients, if the server has the features.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use taketurns::net::Driver;
+use taketurns::net::{Driver, EventLoop};
 use taketurns::protocol::turns::TurnServer;
 
 use super::options::{self, Extra, Extras, wrong_usage};
+
+const WEB_HOST: Extra = Extra {
+    option: "--web-host",
+    value: "name",
+    variable: "TAKETURNS_WEB_HOST",
+    about: "name of the server in browsers' addresses, without a port; may be given several times (in the \
+            environment: with commas between them). Default: localhost and addresses",
+};
+
+/// The options of servers with a page for browsers.
+pub const OF_PAGES: &[Extra] = &[
+    Extra {
+        option: "--web",
+        value: "addr",
+        variable: "TAKETURNS_WEB",
+        about: "address of a page for playing in a browser, as HOST:PORT; may be given several times (in the \
+                environment: with commas between them). Needs the features status and web-socket. Default: none",
+    },
+    WEB_HOST,
+];
 
 /// The options of servers.
 pub const OF_SERVERS: &[Extra] = &[
@@ -22,13 +43,7 @@ pub const OF_SERVERS: &[Extra] = &[
         about: "origin of pages that may connect, in addition to the server's own, such as https://game.example; null for \
                 files, * for all. May be given several times (in the environment: with commas between them)",
     },
-    Extra {
-        option: "--web-host",
-        value: "name",
-        variable: "TAKETURNS_WEB_HOST",
-        about: "name of the server in browsers' addresses, without a port; may be given several times (in the \
-                environment: with commas between them). Default: localhost and addresses",
-    },
+    WEB_HOST,
     Extra {
         option: "--web-ping",
         value: "time",
@@ -74,4 +89,47 @@ pub fn offer(driver: &mut Driver<TurnServer>, extras: &Extras) -> Result<(), Str
 #[cfg(not(feature = "web-socket"))]
 pub fn offer(_: &mut Driver<TurnServer>, extras: &Extras) -> Result<(), String> {
     is_wanted(extras).map(|_| ())
+}
+
+/// Serves `page` and accepts WebSockets, if `--web` is given. Returns the page's addresses.
+pub fn serve_page(
+    event_loop: &mut EventLoop<TurnServer>,
+    extras: &Extras,
+    page: &'static str,
+) -> Result<Vec<SocketAddr>, String> {
+    let addrs = extras.all("--web");
+    if addrs.is_empty() {
+        return match extras.first_of(OF_PAGES) {
+            Some(option) => wrong_usage(format_args!("{option} needs --web")),
+            None => Ok(Vec::new()),
+        };
+    }
+    if cfg!(not(all(feature = "status", feature = "web-socket"))) {
+        return Err(format!("{} -- --web {}", options::lacks("status,web-socket"), addrs[0]));
+    }
+    let addrs = super::addresses::all(&addrs, "serve the page on", "--web 127.0.0.1:8082")?;
+    serve_page_on(event_loop, &addrs, extras.all("--web-host"), page)
+}
+
+#[cfg(all(feature = "status", feature = "web-socket"))]
+fn serve_page_on(
+    event_loop: &mut EventLoop<TurnServer>,
+    addrs: &[SocketAddr],
+    hosts: Vec<String>,
+    page: &'static str,
+) -> Result<Vec<SocketAddr>, String> {
+    let web = taketurns::web_socket::WebSocketConfig { hosts: hosts.clone(), ..Default::default() };
+    event_loop.driver_mut().offer_web_socket(web).map_err(|error| error.to_string())?;
+    let config = taketurns::status::StatusConfig { hosts, page, ..Default::default() };
+    event_loop.serve_status(addrs, config).map_err(|error| super::advise_on(&error, "--web"))
+}
+
+#[cfg(not(all(feature = "status", feature = "web-socket")))]
+fn serve_page_on(
+    _: &mut EventLoop<TurnServer>,
+    _: &[SocketAddr],
+    _: Vec<String>,
+    _: &'static str,
+) -> Result<Vec<SocketAddr>, String> {
+    Ok(Vec::new())
 }

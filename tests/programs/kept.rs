@@ -232,6 +232,14 @@ fn tic_tac_toe_continues_with_the_right_board() {
     ann.says("ANSWER :3");
     ann.hears("OK turn=3");
     bob.hears("GO turn=4 ");
+    // No move has stored the empty board since.
+    ann.says("LEAVE");
+    ann.hears("BYE left");
+    server.process.kill(PATIENCE);
+
+    let server = start();
+    let mut cid = LinePeer::connect(&server.address, "JOIN cid ring=oak");
+    assert_eq!(board(&mut cid), "123456789");
 }
 
 /// A full disk ends the server, and nothing was confirmed that it could not store. (Only root can mount the

@@ -93,9 +93,9 @@ fn the_loser_begins_the_next_game() {
     // Ann has 1, 2 and 3.
     play(&mut players, &[1, 4, 2, 5, 3], 0);
     server.wait_for_output("oak: ann wins with X; the loser begins");
-    // Bob begins on an empty board, as X, and wins in turn.
+    // Bob begins on an empty board, and wins in turn.
     play(&mut players, &[1, 4, 2, 5, 3], 1);
-    server.wait_for_output("oak: bob wins with X; the loser begins");
+    server.wait_for_output("oak: bob wins with O; the loser begins");
     // A draw.
     play(&mut players, &[1, 2, 3, 5, 4, 6, 8, 7, 9], 0);
     server.wait_for_output("oak: a draw; another game");
