@@ -14,6 +14,7 @@
     const FINAL = new Set(["left", "superseded", "removed", "forbidden", "name-taken", "not-here", "malformed", "too-long", "not-utf8", "tls-required"]);
     const PAUSE_MIN = 250, PAUSE_MAX = 10000;   // ms, before it connects again
     const PING_EVERY = 20000, PONG_WITHIN = 6000; // ms
+    const REDIRECTS_MAX = 5;                     // in a row, before it begins again at its own address
     const LINE_BYTES_MAX = 900;                  // a longer answer is a payload
 
     // A line as { verb, word, text, ...fields }; numbers stay text.
@@ -54,6 +55,8 @@
             this.epoch = null;
             this.inFlight = null;      // the answer whose fate is not known
             this.failures = 0;
+            this.elsewhere = [];       // where a server sent it: addresses that stand by for each other, the next one first
+            this.redirects = 0;        // in a row
             this.timers = {};
             this.awake = () => this.wake();
             this.asleep = event => this.sleep(event);
@@ -117,7 +120,7 @@
             if (this.link === "ended" || this.socket) return;
             let socket;
             try {
-                socket = new WebSocket(this.url, "taketurns.line.1");
+                socket = new WebSocket(this.aim(), "taketurns.line.1");
             } catch (error) {
                 return this.end({ verb: "BYE", word: "bad-url", text: error.message });
             }
@@ -130,6 +133,13 @@
             socket.onmessage = ({ data }) => { if (this.socket === socket) this.hear(data); };
             socket.onclose = () => { if (this.socket === socket) this.lost(); };
             this.after("pong", 2 * PONG_WITHIN, () => this.drop());
+        }
+
+        aim() {
+            if (this.elsewhere.length === 0) return this.url;
+            const url = new URL(this.url, globalThis.location?.href);
+            url.host = this.elsewhere[0];
+            return url.href;
         }
 
         hello() {
@@ -223,6 +233,7 @@
             if (answer && (answer.epoch !== message.epoch)) this.settle(new Refused("lost", "the server has begun anew"), message);
             else if (answer && message.last === answer.turn) this.settle(null, message);
             else if (answer && message.judging === answer.turn) answer.sentOn = this.socket;
+            this.redirects = 0;
             this.ping();
             this.become("live", message);
         }
@@ -288,7 +299,14 @@
                 return this.connect();
             }
             if (FINAL.has(code)) return this.end(this.bye);
+            const [at, ...others] = this.elsewhere;
+            if (at) this.elsewhere = this.link === "live" ? [...others, at] : others;
             this.become("lost", this.bye || {});
+            if (code === "moved" && this.bye.at && this.redirects++ < REDIRECTS_MAX) {
+                this.elsewhere = this.bye.at.split(",");
+                return this.connect();
+            }
+            if (code === "moved") [this.elsewhere, this.redirects] = [[], 0];
             const pause = Math.min(PAUSE_MAX, PAUSE_MIN * 2 ** this.failures++);
             this.after("pause", pause * (0.5 + Math.random() / 2), () => this.connect());
         }

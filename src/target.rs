@@ -62,9 +62,16 @@ impl FromStr for Target {
         match host {
             "" => Err(BadTarget::NoHost),
             _ if has_brackets && !host.contains(':') => Err(BadTarget::Brackets),
+            _ if !host.contains(':') && ends_in_number(host) => Err(BadTarget::BadAddress),
             _ => Ok(Target::Name { host: host.to_owned(), port }),
         }
     }
+}
+
+/// Returns whether the last part of a host is a number, as in no top-level domain.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit_once('.').map_or("", |(_, last)| last);
+    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Target {
@@ -91,6 +98,8 @@ pub enum BadTarget {
     NoPort,
     /// The port is not a number of 16 bits.
     BadPort,
+    /// Numbers with dots between them that are not an IPv4 address.
+    BadAddress,
     /// An IPv6 address without brackets, whose end might be a port; or brackets around something else.
     Brackets,
 }
@@ -103,6 +112,7 @@ impl fmt::Display for BadTarget {
             BadTarget::BadPort => {
                 "the text after the last colon is not a port: it must be a number from 0 to 65535"
             }
+            BadTarget::BadAddress => "an IPv4 address has four numbers from 0 to 255",
             BadTarget::Brackets => "an IPv6 address, and nothing else, stands in brackets: [::1]:5001",
         })
     }
@@ -147,6 +157,12 @@ mod tests {
             ("[::1]:", Err(BadTarget::NoPort)),
             (":5", Err(BadTarget::NoHost)),
             ("[]:5", Err(BadTarget::NoHost)),
+            ("300.1.1.1:5", Err(BadTarget::BadAddress)),
+            ("127.0.0.1.:5", Err(BadTarget::BadAddress)),
+            ("127.1:5", Err(BadTarget::BadAddress)),
+            ("server.5a:5", name("server.5a", 5)),
+            ("server.:5", name("server.", 5)),
+            ("fe80::1%eth0.5:5", name("fe80::1%eth0.5", 5)),
             ("server:65536", Err(BadTarget::BadPort)),
             ("server:-1", Err(BadTarget::BadPort)),
             ("127.0.0.1:+5", Err(BadTarget::BadPort)),

@@ -3,6 +3,7 @@
 import base64
 import functools
 import hashlib
+import socket
 import ssl
 import subprocess
 import time
@@ -65,9 +66,9 @@ class Secure:
         self.page.log()
         self.world.__exit__()
 
-    def serve(self, identity):
+    def serve(self, identity, *options, **how):
         return self.world.serve("--web-socket", "--web-origin", f"http://127.0.0.1:{self.site.port}", "--tls-cert", CERTIFICATES[f"{identity}.pem"],
-                                "--tls-key", CERTIFICATES[f"{identity}.key"], "--turn-grace", "5s")
+                                "--tls-key", CERTIFICATES[f"{identity}.key"], "--turn-grace", "5s", *options, **how)
 
     def tab(self, site=None):
         tab = Tab(self.page, self.page.new_window())
@@ -83,6 +84,16 @@ class Secure:
     def check_console(self):
         said = [entry["message"] for entry in self.page.log() if "WebSocket connection" not in entry["message"]]
         expect(not said, f"the console says {said}")
+
+
+def free_addresses(count):
+    """Returns addresses on which nobody listens."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return ["%s:%d" % each.getsockname() for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
 
 
 def link(tab):
@@ -138,6 +149,37 @@ def a_frozen_tab_comes_back_over_wss(secure):
     ann.freeze("active")
     answer(ann, "awake")
     hears(bob, "ann", "awake")
+
+
+@check(Secure)
+def a_client_goes_to_the_server_of_its_ring(secure):
+    """Of two servers over which rings are spread, the wrong one sends it to the right one. It comes back there, and its turn is kept. When the
+    right one is gone, it begins again at its own address, without an end and without haste."""
+    addresses = free_addresses(2)
+    spread = ("--clients", "1", "--spread", " ".join(addresses))
+    first, second = (secure.serve("server", *spread, "--part", str(part), listen=address) for part, address in enumerate(addresses, 1))
+    url = f"wss://{addresses[0]}/"
+    tab = secure.tab()
+    # There are rings of both.
+    tab.run("""
+        window.seats = [..."abcdefgh"].map(ring => new TakeTurns(arguments[0], { name: "ann", ring }));
+        window.byes = [];
+        for (const seat of seats) seat.on("bye", ({ word }) => byes.push(word));""", url)
+    until(lambda: tab.run("return seats.every(seat => seat.turn !== null)"), "turn in each ring", 8)
+    here, there = (tab.run("return seats.filter(seat => (seat.elsewhere.length > 0) === arguments[0]).length", moved) for moved in (False, True))
+    expect(here > 0 and there > 0 and here + there == 8, f"{here} are here, {there} there")
+    expect(tab.run("return byes") == ["moved"] * there, f"the servers said {tab.run('return byes')}")
+    turns = "return seats.map(seat => seat.turn?.number)"
+    before = tab.run(turns)
+    tab.run("seats.forEach(seat => seat.socket.close())")
+    until(lambda: tab.run("return seats.every(seat => seat.link === 'live' && seat.turn !== null)"), "turns after the connections were lost", 8)
+    expect(tab.run(turns) == before, "a turn was lost")
+    expect(tab.run("return byes") == ["moved"] * there, "it has begun at the wrong server again")
+    second.kill()
+    until(lambda: tab.run("return byes.length") > there, "another word of the first server", 15)
+    expect(tab.run("return seats.filter(seat => seat.link === 'ended').length") == 0, "a client has given up")
+    tab.run("seats.forEach(seat => seat.leave())")
+    secure.page.log()  # The browser says that it could not connect.
 
 
 @check(Secure)
