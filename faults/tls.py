@@ -166,7 +166,7 @@ def tls_wrong_name(world):
 
 @fault("a client without a certificate at a server that requires one", "its protocol never learns of it; the others' turns continue")
 def tls_no_client_certificate(world):
-    return refused_client(world, None, "it has shown no certificate")
+    return refused_client(world, None, "the peer presented no certificate")
 
 
 @fault("a client whose certificate was revoked", "its protocol never learns of it; the others' turns continue")

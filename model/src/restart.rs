@@ -17,7 +17,7 @@ impl World {
     pub(crate) fn restart(&mut self) -> Result<(), Broken> {
         let kept = self.kept();
         let mut next = Scheduler::new(self.laws.config()).expect("laws that make sense");
-        next.begin_above(self.scheduler.last_turn(None));
+        next.number_turns_above(self.scheduler.last_turn(None));
         let return_time = TICK * self.laws.return_time;
         for (ring, seats) in &kept {
             let ring = RingValue::decode(&ring.encode());
@@ -40,11 +40,11 @@ impl World {
     fn kept(&self) -> Vec<Kept> {
         let now = Laws::at(self.tick);
         let kept = |ring: RingId| {
-            let order = |seat: SeatId| self.scheduler.order_of(seat).expect("it is one of the ring's");
+            let order = |seat: SeatId| self.scheduler.seat_order(seat).expect("it is one of the ring's");
             let seats = self.scheduler.seats_of(ring).map(|view| (order(view.seat), *view.data));
             let mut seats: Vec<_> = seats.collect();
             seats.sort_by_key(|(order, _)| order.place);
-            (self.scheduler.value_of(now, ring).expect("it exists"), seats)
+            (self.scheduler.ring_value(now, ring).expect("it exists"), seats)
         };
         self.judge.circles.iter().map(|circle| kept(circle.ring)).collect()
     }

@@ -446,7 +446,7 @@ impl World {
             news.extend(expired.retired.map(|(seat, name)| News::Retired(seat, name)));
             news.extend(granted);
         }
-        while self.scheduler.poll_returned().is_some() {}
+        while self.scheduler.poll_missed().is_some() {}
         news
     }
 }

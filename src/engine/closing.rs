@@ -87,7 +87,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         let reason = match reason {
             AbortReason::Unwanted => CloseReason::Unwanted,
             AbortReason::SlowReader => {
-                self.note_slow_reader(id, "it does not keep up with what is written to it");
+                self.note_slow_reader(id, "the peer does not read fast enough");
                 CloseReason::SlowReader
             }
         };

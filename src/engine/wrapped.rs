@@ -206,7 +206,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         plain.clear();
         give_back(&mut plain, &mut self.wire_buffers.plain);
         if unsent > self.config.out_bytes_max {
-            self.note_slow_reader(id, "it does not read what it asks for");
+            self.note_slow_reader(id, "the peer does not read the replies that it causes");
             return self.close(now, id, CloseReason::SlowReader);
         }
         match outcome {

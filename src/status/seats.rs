@@ -11,11 +11,11 @@ const SHOWN_CHARS_MAX: usize = 40;
 
 #[derive(Debug, Default)]
 pub(super) struct Seats {
-    seats: HashMap<SeatId, Acts>,
+    seats: HashMap<SeatId, SeatActivity>,
 }
 
 #[derive(Debug, Default)]
-struct Acts {
+struct SeatActivity {
     /// The last turn that the seat answered.
     turn: Option<TurnNumber>,
     /// That answer, as displayed.
@@ -25,26 +25,26 @@ struct Acts {
 }
 
 impl Seats {
-    /// Notes an accepted answer of `seat`.
-    pub(super) fn answered(&mut self, seat: SeatId, turn: TurnNumber, answer: &[u8]) {
-        let acts = self.seats.entry(seat).or_default();
-        acts.turn = Some(turn);
-        acts.answer.clear();
-        write_excerpt(answer, &mut acts.answer);
+    /// Records an accepted answer of `seat`.
+    pub(super) fn record_answer(&mut self, seat: SeatId, turn: TurnNumber, answer: &[u8]) {
+        let activity = self.seats.entry(seat).or_default();
+        activity.turn = Some(turn);
+        activity.answer.clear();
+        write_excerpt(answer, &mut activity.answer);
     }
 
-    pub(super) fn held(&mut self, seat: SeatId, time: Duration) {
+    pub(super) fn add_held(&mut self, seat: SeatId, time: Duration) {
         self.seats.entry(seat).or_default().held += time;
     }
 
-    pub(super) fn held_in_all(&self, seat: SeatId) -> Duration {
-        self.seats.get(&seat).map_or(Duration::ZERO, |acts| acts.held)
+    pub(super) fn total_held(&self, seat: SeatId) -> Duration {
+        self.seats.get(&seat).map_or(Duration::ZERO, |activity| activity.held)
     }
 
     /// Returns the last answer of `seat`, as displayed, and its turn.
     pub(super) fn last_answer(&self, seat: SeatId) -> Option<(TurnNumber, &str)> {
-        let acts = self.seats.get(&seat)?;
-        Some((acts.turn?, &acts.answer))
+        let activity = self.seats.get(&seat)?;
+        Some((activity.turn?, &activity.answer))
     }
 
     pub(super) fn forget(&mut self, seat: SeatId) {
@@ -62,25 +62,27 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
 /// Appends the beginning of a peer's `bytes`, in a form that cannot hide or rearrange the text around it: at
 /// most 40 characters, followed by `…` if there are more. Invisible characters and invalid UTF-8 are escaped.
 fn write_excerpt(bytes: &[u8], text: &mut String) {
-    // A character has at most four bytes, so one that is cut here comes after all that are shown.
+    // A character has at most four bytes, so one that is cut at the end of `head` comes after all that are
+    // shown.
     let head = &bytes[..bytes.len().min(4 * SHOWN_CHARS_MAX + 4)];
     let mut left = SHOWN_CHARS_MAX;
-    let mut unit = String::new();
+    let mut escaped = String::new();
     for chunk in head.utf8_chunks() {
         let chars = chunk.valid().chars().map(Ok);
         for part in chars.chain(chunk.invalid().iter().map(|&byte| Err(byte))) {
-            unit.clear();
+            escaped.clear();
+            // Writing to a string cannot fail.
             let _ = match part {
-                Ok(c @ ('\'' | '"' | '\\')) => write!(unit, "{c}"),
-                Ok(c) => write!(unit, "{}", c.escape_debug()),
-                Err(byte) => write!(unit, "\\x{byte:02x}"),
+                Ok(c @ ('\'' | '"' | '\\')) => write!(escaped, "{c}"),
+                Ok(c) => write!(escaped, "{}", c.escape_debug()),
+                Err(byte) => write!(escaped, "\\x{byte:02x}"),
             };
-            let len = unit.chars().count();
+            let len = escaped.chars().count();
             if len > left {
                 text.push('…');
                 return;
             }
-            text.push_str(&unit);
+            text.push_str(&escaped);
             left -= len;
         }
     }

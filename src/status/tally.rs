@@ -103,7 +103,7 @@ impl Tally {
     /// Notes that the turn of `seat` ended.
     pub fn ended(&mut self, seat: SeatId) {
         if let Some(granted) = self.granted.remove(&seat.ring()).filter(|granted| granted.seat == seat) {
-            self.seats.held(seat, self.pass.0.saturating_duration_since(granted.at));
+            self.seats.add_held(seat, self.pass.0.saturating_duration_since(granted.at));
         }
         self.ended = Some(seat.ring());
     }
@@ -122,7 +122,7 @@ impl Tally {
     pub(super) fn held(&self, now: Instant, seat: SeatId) -> Duration {
         let granted = self.granted.get(&seat.ring()).filter(|granted| granted.seat == seat);
         let current = granted.map_or(Duration::ZERO, |granted| now.saturating_duration_since(granted.at));
-        self.seats.held_in_all(seat) + current
+        self.seats.total_held(seat) + current
     }
 
     /// Returns the times that turns took to go from one seat to the next.

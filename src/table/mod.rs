@@ -109,8 +109,8 @@ impl Table {
     /// Continues in the epoch of a state. Its turns are recorded.
     pub(crate) fn begin_from(&mut self, meta: &MetaValue) {
         (self.epoch, self.epoch_digits) = (meta.epoch, meta.epoch.digits());
-        self.scheduler.record();
-        self.scheduler.begin_above(meta.forgotten_turn);
+        self.scheduler.enable_recording();
+        self.scheduler.number_turns_above(meta.forgotten_turn);
     }
 
     /// Makes a ring as it was stored; returns `false` if it has no seat, and so is not made.

@@ -37,7 +37,7 @@
 //! # Ok(()) }
 //! ```
 
-mod session;
+mod connection;
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::engine::Wrap;
-use session::Session;
+use connection::Connection;
 
 /// The proof of a name: a certificate chain and its private key, each as PEM.
 #[derive(Clone, Copy)]
@@ -119,7 +119,7 @@ impl Acceptor {
     #[must_use]
     pub fn wrap(&self) -> Wrap {
         let config = Arc::clone(&self.0);
-        Box::new(move || Box::new(Session::accept(&config)))
+        Box::new(move || Box::new(Connection::accept(&config)))
     }
 }
 
@@ -169,7 +169,7 @@ impl Connector {
     pub fn wrap(&self, name: &str) -> Result<Wrap, BadServerName> {
         let name = ServerName::try_from(name).map_err(|_| BadServerName)?.to_owned();
         let config = Arc::clone(&self.0);
-        Ok(Box::new(move || Box::new(Session::connect(&config, name.clone()))))
+        Ok(Box::new(move || Box::new(Connection::connect(&config, name.clone()))))
     }
 }
 

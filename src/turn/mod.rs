@@ -56,7 +56,6 @@ mod host;
 mod id;
 mod invariants;
 mod lease;
-mod memory;
 mod moved;
 mod queue;
 mod ring;
@@ -64,18 +63,19 @@ mod rules;
 mod scheduler;
 mod seat;
 mod seating;
+mod snapshot;
 mod view;
 mod waits;
 
 pub use holding::{Holding, Judged};
 pub use id::{RingId, SeatId, TurnNumber};
 pub use invariants::Violation;
-pub use memory::{LeaseValue, RingValue, SeatOrder, Standing, Tag};
 pub(crate) use moved::HandOver;
 pub use moved::{Ended, Grant, Held, HeldClock, HostError, JoinError, Moved, Outcome, Refusal};
 pub use rules::{Demands, HoldMax, Judging, Rules, RulesError, SchedulerConfig};
 pub use scheduler::{Expired, Scheduler};
 pub use seat::{Demand, Weight};
+pub use snapshot::{LeaseValue, RingValue, SeatOrder, Standing, Tag};
 pub use view::{SeatState, SeatView};
 pub use waits::LongestWait;
 

@@ -13,8 +13,8 @@
 
 use slab::Slab;
 
-use super::memory::Tag;
 use super::seat::{Seat, Standing, Weight};
+use super::snapshot::Tag;
 use crate::hint::{likely, unlikely};
 use crate::time::Instant;
 

@@ -6,9 +6,9 @@ use slab::Slab;
 
 use super::id::SLOTS_MAX;
 use super::lease::Clock;
-use super::memory::RETURN;
 use super::ring::{Ring, Stays};
 use super::seat::Seat;
+use super::snapshot::RETURN;
 use super::{
     Demand, Grant, Held, HeldClock, HostError, JoinError, LongestWait, Moved, Refusal, RingId, Rules,
     RulesError, SchedulerConfig, SeatId, TurnNumber, Weight,
@@ -35,7 +35,7 @@ pub struct Scheduler<S> {
     /// The end of the time in which seats of restored rings come back to their places.
     pub(super) returning: Alarm,
     /// Rings with seats that did not come back in time.
-    pub(super) returned: Vec<RingId>,
+    pub(super) missed: Vec<RingId>,
     pub(super) timers: Timers<u32>,
 }
 
@@ -77,7 +77,7 @@ impl<S> Scheduler<S> {
             draining: false,
             stays: Stays::NONE,
             returning: Alarm::default(),
-            returned: Vec::new(),
+            missed: Vec::new(),
             timers: Timers::default(),
         })
     }

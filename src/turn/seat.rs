@@ -1,7 +1,7 @@
 //! A seat: a place in a ring that a client occupies, and keeps for a while when its connection is lost.
 
-use super::memory::Tag;
 use super::queue::Links;
+use super::snapshot::Tag;
 use super::waits::Wait;
 use crate::time::Instant;
 

@@ -1,11 +1,11 @@
 //! Seats that come and go, and that want the turn or not.
 
 use super::lease::{Clock, Lease};
-use super::memory::Tag;
 use super::moved::{Ended, Moved, Outcome, Refusal};
 use super::queue::Links;
 use super::ring::{Phase, Ring};
 use super::seat::{Demand, Seat, Standing, Weight};
+use super::snapshot::Tag;
 use crate::capacity::growth;
 use crate::time::{Instant, Nanos};
 

@@ -1070,8 +1070,8 @@ fn a_scheduler_has_no_more_rings_and_seats_than_it_was_made_for() {
 #[test]
 fn a_restored_ring_takes_no_more_seats_than_there_is_room_for() {
     let (table, seats) = Table::seated(rules(|_| {}), [1, 1, 1]);
-    let value = table.scheduler.value_of(table.now, table.ring).expect("it has seats");
-    let orders = seats.map(|seat| (table.scheduler.order_of(seat).expect("it has a seat"), ()));
+    let value = table.scheduler.ring_value(table.now, table.ring).expect("it has seats");
+    let orders = seats.map(|seat| (table.scheduler.seat_order(seat).expect("it has a seat"), ()));
     let restored = |max_seats, last_place| {
         let config = SchedulerConfig { max_seats, ..SchedulerConfig::default() };
         let mut scheduler = Scheduler::new(config).expect("rules that make sense");

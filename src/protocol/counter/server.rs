@@ -27,17 +27,16 @@ pub struct CounterServer {
     entropy: Entropy,
     clients: ConnectionMap<Client>,
     /// At most 10,001 entries.
-    ids: BTreeMap<CounterId, Known>,
+    ids: BTreeMap<CounterId, IdState>,
     timers: Timers<ConnectionId>,
-    draining: bool,
+    is_draining: bool,
     refused: u64,
-    /// The number of refusals in this pass.
-    reported: usize,
+    refused_in_pass: usize,
     events: VecDeque<CounterEvent>,
 }
 
 #[derive(Default)]
-struct Known {
+struct IdState {
     record: Record,
     connection: Option<ConnectionId>,
 }
@@ -65,9 +64,9 @@ impl CounterServer {
             clients: ConnectionMap::default(),
             ids: BTreeMap::new(),
             timers: Timers::default(),
-            draining: false,
+            is_draining: false,
             refused: 0,
-            reported: 0,
+            refused_in_pass: 0,
             events: VecDeque::new(),
         }
     }
@@ -99,8 +98,9 @@ impl CounterServer {
         self.refused
     }
 
-    /// C1, C2, C7: the first message is the id, the answer is its last number, and a newer connection wins.
-    fn greet(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
+    /// Reads the id of a new client (C1), replies with its last number (C2), and closes an older connection
+    /// of that id (C7).
+    fn on_id(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) {
         let digits = std::str::from_utf8(bytes).ok().filter(|_| bytes.len() <= self.config.message_bytes_max);
         let Some(id) = digits.and_then(|text| text.parse().ok()).and_then(CounterId::new) else {
             self.refuse(connection, "a bad id", bytes);
@@ -121,7 +121,7 @@ impl CounterServer {
     }
 
     /// C3, C4, C8: handles a number or a word.
-    fn message(&mut self, connection: ConnectionId, id: CounterId, bytes: &[u8], links: &mut Links) {
+    fn on_message(&mut self, connection: ConnectionId, id: CounterId, bytes: &[u8], links: &mut Links) {
         let text = std::str::from_utf8(bytes).unwrap_or("");
         if let Some(parity) = Parity::parse(text) {
             let random = self.random(parity);
@@ -151,19 +151,23 @@ impl CounterServer {
     fn refuse(&mut self, connection: ConnectionId, why: &str, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(connection) else { return };
         self.refused += 1;
-        self.reported += 1;
-        if self.reported <= REPORTED_MAX {
-            let shown = Redacted::beginning(bytes);
-            let what = format!("{why}: \"{shown}\"");
+        self.refused_in_pass += 1;
+        if self.refused_in_pass <= REPORTED_MAX {
+            let what = match bytes {
+                b"" => why.to_owned(),
+                bytes => format!("{why}: \"{}\"", Redacted::beginning(bytes)),
+            };
             self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
         }
     }
 
+    /// Removes a client, and closes its connection.
     fn dismiss(&mut self, connection: ConnectionId, links: &mut Links) {
         self.forget(connection);
         links.close(connection);
     }
 
+    /// Removes a client whose connection is closed.
     fn forget(&mut self, connection: ConnectionId) {
         let Some(mut client) = self.clients.remove(connection) else { return };
         self.timers.remove(&mut client.alarm, connection);
@@ -175,12 +179,12 @@ impl CounterServer {
     }
 
     /// Takes the id, one raw message up to a space or line end. Returns how many bytes it took.
-    fn take_greeting(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+    fn read_id(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let greeting = bytes.trim_ascii_start();
         let begin = bytes.len() - greeting.len();
         let length = greeting.iter().position(u8::is_ascii_whitespace).unwrap_or(greeting.len());
         if length > 0 {
-            self.greet(connection, &greeting[..length], links);
+            self.on_id(connection, &greeting[..length], links);
         }
         begin + length
     }
@@ -201,7 +205,7 @@ impl CounterServer {
             } else if end.is_none() {
                 break;
             } else if !message.is_empty() {
-                self.message(connection, id, message, links);
+                self.on_message(connection, id, message, links);
             }
             used += message.len() + usize::from(end.is_some());
             if !links.may_go_on(connection) {
@@ -226,7 +230,7 @@ impl Protocol for CounterServer {
     type Event = CounterEvent;
 
     fn handle_open(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, _: Origin, links: &mut Links) {
-        if self.draining || self.clients.len() >= self.config.max_clients {
+        if self.is_draining || self.clients.len() >= self.config.max_clients {
             log_turned_away(peer, self.clients.len(), links);
             return links.abort(id);
         }
@@ -238,7 +242,7 @@ impl Protocol for CounterServer {
 
     fn handle_bytes(&mut self, _: Now, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let greeting = match self.clients.get(connection) {
-            Some(Client { id: None, .. }) => self.take_greeting(connection, bytes, links),
+            Some(Client { id: None, .. }) => self.read_id(connection, bytes, links),
             _ => 0,
         };
         greeting + self.take_messages(connection, &bytes[greeting..], links)
@@ -256,17 +260,17 @@ impl Protocol for CounterServer {
         while let Some(id) =
             self.clients.next_due(now.instant, &mut self.timers, |client| Some(&mut client.alarm))
         {
-            self.refuse(id, "to wait any longer for an id", b"");
+            self.refuse(id, "a client that sent no id in time", b"");
             self.dismiss(id, links);
         }
     }
 
     fn handle_flushed(&mut self, _: Now, _: &mut Links) {
-        self.reported = 0;
+        self.refused_in_pass = 0;
     }
 
     fn drain(&mut self, _: Now, links: &mut Links) {
-        self.draining = true;
+        self.is_draining = true;
         let all: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
         for id in all {
             self.dismiss(id, links);

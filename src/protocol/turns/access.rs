@@ -13,7 +13,7 @@ use crate::turn::Weight;
 
 /// Rules for joining and watching rings. Anything that no rule allows is forbidden.
 ///
-/// Each line is one rule: a proof, then the rights of its bearer. `#` begins a comment.
+/// Each line is one rule: a credential, then the rights of the client that presents it. `#` begins a comment.
 ///
 /// ```text
 /// # printf %s "$TOKEN" | sha256sum
@@ -34,7 +34,7 @@ use crate::turn::Weight;
 /// - `weight=` is the weight of its seats, and overrides the requested one.
 /// - `watch` allows watching but not joining. Without it, the bearer may do both.
 ///
-/// A proof may have several rules.
+/// A credential may have several rules.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ struct Rule {
     /// The only name that this rule allows.
     name: Option<Name>,
     weight: Option<Weight>,
-    only_watches: bool,
+    watch_only: bool,
 }
 
 /// A client's request and the token that it presented: enough to check it again when the rules change.
@@ -75,6 +75,13 @@ pub(super) struct Claim {
     /// `None` for a request to watch.
     pub(super) name: Option<Name>,
     pub(super) token: Option<TokenDigest>,
+}
+
+/// Leaves the digest out.
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("ring", &self.ring).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl AccessRules {
@@ -95,23 +102,23 @@ impl AccessRules {
     pub(super) fn check(&self, claim: &Claim, names: &[Box<str>]) -> Result<Given, &'static str> {
         let by_token = claim.token.and_then(|token| self.tokens.get(&token));
         let by_names = names.iter().filter_map(|name| self.certificates.get(name));
-        let mut rules = by_token.into_iter().chain(by_names).flatten().peekable();
-        if rules.peek().is_none() {
+        let mut rules: Vec<&Rule> = by_token.into_iter().chain(by_names).flatten().collect();
+        if rules.is_empty() {
             return Err(match (claim.token, names) {
-                (None, []) => "show a token or a certificate",
+                (None, []) => "no token or certificate was presented",
                 _ => "unknown token or certificate",
             });
         }
-        let mut rules = rules.filter(|rule| rule.covers(&claim.ring)).peekable();
-        if rules.peek().is_none() {
+        rules.retain(|rule| rule.covers(&claim.ring));
+        if rules.is_empty() {
             return Err("you may not join or watch this ring");
         }
         let Some(name) = claim.name else { return Ok(Given::default()) };
-        let mut rules = rules.filter(|rule| !rule.only_watches).peekable();
-        if rules.peek().is_none() {
+        rules.retain(|rule| !rule.watch_only);
+        if rules.is_empty() {
             return Err("you may only watch");
         }
-        let rule = rules.find(|rule| match &rule.name {
+        let rule = rules.into_iter().find(|rule| match &rule.name {
             Some(only) => *only == name,
             None => !self.is_owned(claim.ring, name),
         });
@@ -123,55 +130,58 @@ impl AccessRules {
         self.owned.contains(&(None, name)) || self.owned.contains(&(Some(ring), name))
     }
 
-    fn add(&mut self, line: &str) -> Result<(), Flaw> {
+    fn add(&mut self, line: &str) -> Result<(), AccessErrorKind> {
         let mut words = line.split_ascii_whitespace();
-        let Some(proof) = words.next() else { return Ok(()) };
-        if !proof.starts_with("sha256:") && !proof.starts_with("cert:") {
-            return Err(Flaw::Proof);
+        let Some(credential) = words.next() else { return Ok(()) };
+        if !credential.starts_with("sha256:") && !credential.starts_with("cert:") {
+            return Err(AccessErrorKind::Credential);
         }
-        let (mut rings, mut name, mut weight, mut only_watches) = (None, None, None, false);
+        // `replace` returns the earlier value: a word that appears twice is an error.
+        let (mut rings, mut name, mut weight, mut watch_only) = (None, None, None, false);
         for word in words {
             let is_new = match word.split_once('=') {
                 Some(("ring", "*")) => rings.replace(None).is_none(),
                 Some(("ring", list)) => {
                     let list: Result<Box<[Name]>, _> = list.split(',').map(str::parse).collect();
-                    rings.replace(Some(list.map_err(|_| Flaw::Name)?)).is_none()
+                    rings.replace(Some(list.map_err(|_| AccessErrorKind::Name)?)).is_none()
                 }
-                Some(("name", text)) => name.replace(text.parse().map_err(|_| Flaw::Name)?).is_none(),
+                Some(("name", text)) => {
+                    name.replace(text.parse().map_err(|_| AccessErrorKind::Name)?).is_none()
+                }
                 Some(("weight", text)) => {
                     let parsed = text.parse().ok().and_then(Weight::new);
-                    weight.replace(parsed.ok_or(Flaw::Weight)?).is_none()
+                    weight.replace(parsed.ok_or(AccessErrorKind::Weight)?).is_none()
                 }
-                None if word == "watch" => !std::mem::replace(&mut only_watches, true),
-                _ => return Err(Flaw::Word),
+                None if word == "watch" => !std::mem::replace(&mut watch_only, true),
+                _ => return Err(AccessErrorKind::UnknownWord),
             };
             if !is_new {
-                return Err(Flaw::Twice);
+                return Err(AccessErrorKind::Duplicate);
             }
         }
-        let rings = rings.ok_or(Flaw::NoRing)?;
-        if only_watches && (name.is_some() || weight.is_some()) {
-            return Err(Flaw::WatcherWithSeat);
+        let rings = rings.ok_or(AccessErrorKind::MissingRing)?;
+        if watch_only && (name.is_some() || weight.is_some()) {
+            return Err(AccessErrorKind::WatchWithSeat);
         }
-        let rules = match proof.split_once(':') {
+        let rules = match credential.split_once(':') {
             Some(("sha256", digits)) => self.tokens.entry(digest_of(digits)?).or_default(),
             Some(("cert", certified)) if !certified.is_empty() => {
-                if name.is_none() && !only_watches {
-                    name = Some(certified.parse().map_err(|_| Flaw::CertifiedName)?);
+                if name.is_none() && !watch_only {
+                    name = Some(certified.parse().map_err(|_| AccessErrorKind::CertifiedName)?);
                 }
                 // Certificate names arrive with their DNS names in lower case.
                 let is_uri = certified.contains("://");
                 let key = if is_uri { certified.into() } else { certified.to_ascii_lowercase().into() };
                 self.certificates.entry(key).or_default()
             }
-            _ => return Err(Flaw::Proof),
+            _ => return Err(AccessErrorKind::Credential),
         };
         match (&rings, name) {
-            (None, Some(name)) => self.owned.extend([(None, name)]),
+            (None, Some(name)) => _ = self.owned.insert((None, name)),
             (Some(rings), Some(name)) => self.owned.extend(rings.iter().map(|ring| (Some(*ring), name))),
             (_, None) => {}
         }
-        rules.push(Rule { rings, name, weight, only_watches });
+        rules.push(Rule { rings, name, weight, watch_only });
         Ok(())
     }
 }
@@ -186,13 +196,13 @@ pub(super) fn digest(token: Token<'_>) -> TokenDigest {
     Sha256::digest(token.expose().as_bytes()).into()
 }
 
-fn digest_of(digits: &str) -> Result<TokenDigest, Flaw> {
+fn digest_of(digits: &str) -> Result<TokenDigest, AccessErrorKind> {
     let mut digest = [0; 32];
     if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Flaw::Digest);
+        return Err(AccessErrorKind::Digest);
     }
     for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| Flaw::Digest)?;
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| AccessErrorKind::Digest)?;
     }
     Ok(digest)
 }
@@ -205,7 +215,7 @@ impl FromStr for AccessRules {
         let mut rules = AccessRules::default();
         for (line, nth) in text.lines().zip(1..) {
             let rule = line.split('#').next().unwrap_or_default();
-            rules.add(rule).map_err(|flaw| AccessError { line: nth, flaw })?;
+            rules.add(rule).map_err(|kind| AccessError { line: nth, kind })?;
         }
         Ok(rules)
     }
@@ -226,34 +236,36 @@ impl fmt::Debug for AccessRules {
 pub struct AccessError {
     /// The line number, counted from 1.
     pub line: usize,
-    flaw: Flaw,
+    kind: AccessErrorKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flaw {
-    Proof,
+enum AccessErrorKind {
+    Credential,
     Digest,
-    Word,
-    Twice,
+    UnknownWord,
+    Duplicate,
     Name,
     Weight,
-    NoRing,
-    WatcherWithSeat,
+    MissingRing,
+    WatchWithSeat,
     CertifiedName,
 }
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.flaw {
-            Flaw::Proof => "a rule begins with sha256: or cert:",
-            Flaw::Digest => "sha256: takes 64 hexadecimal digits, as from printf %s \"$TOKEN\" | sha256sum",
-            Flaw::Word => "a proof may be followed by ring=, name=, weight= and watch",
-            Flaw::Twice => "each word may appear only once in a rule",
-            Flaw::Name => "a name has 1 to 64 bytes, without white space, : or =",
-            Flaw::Weight => "a weight is a number from 1 to 100",
-            Flaw::NoRing => "a rule needs ring=",
-            Flaw::WatcherWithSeat => "a rule with watch takes neither name= nor weight=",
-            Flaw::CertifiedName => {
+        let why = match self.kind {
+            AccessErrorKind::Credential => "a rule begins with sha256: or cert:",
+            AccessErrorKind::Digest => {
+                "sha256: takes 64 hexadecimal digits, as from printf %s \"$TOKEN\" | sha256sum"
+            }
+            AccessErrorKind::UnknownWord => "a credential may be followed by ring=, name=, weight= and watch",
+            AccessErrorKind::Duplicate => "each word may appear only once in a rule",
+            AccessErrorKind::Name => "a name has 1 to 64 bytes, without white space, : or =",
+            AccessErrorKind::Weight => "a weight is a number from 1 to 100",
+            AccessErrorKind::MissingRing => "a rule needs ring=",
+            AccessErrorKind::WatchWithSeat => "a rule with watch takes neither name= nor weight=",
+            AccessErrorKind::CertifiedName => {
                 "the name after cert: cannot be a client's name, so this rule needs name= or watch"
             }
         };
@@ -273,12 +285,6 @@ pub(super) struct Access {
 impl Access {
     pub(super) fn check(&self, claim: &Claim, transport: Option<&Transport>) -> Result<Given, &'static str> {
         self.rules.check(claim, transport.map_or(&[], |transport| &transport.names))
-    }
-}
-
-impl fmt::Debug for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claim").field("ring", &self.ring).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -342,7 +348,7 @@ mod tests {
             ("anybody", "main", Some("ann"), "you may not use this name"),
             ("anybody", "lab", None, "you may not join or watch this ring"),
             ("guessed", "main", Some("ann"), "unknown token or certificate"),
-            ("", "main", Some("ann"), "show a token or a certificate"),
+            ("", "main", Some("ann"), "no token or certificate was presented"),
         ] {
             assert_eq!(ask(&rules, shown, &[], ring, wants).err(), Some(why), "{shown} {ring} {wants:?}");
         }

@@ -309,7 +309,7 @@ impl TurnServer {
     #[doc = two_clients!()]
     /// // Both are here without a proof.
     /// server.set_access(now, "cert:ann ring=main".parse()?, &mut links)?;
-    /// assert!(hears(&links, ann).ends_with("BYE forbidden :show a token or a certificate\n"));
+    /// assert!(hears(&links, ann).ends_with("BYE forbidden :no token or certificate was presented\n"));
     /// # Ok(()) }
     /// ```
     pub fn set_access(
@@ -331,7 +331,7 @@ impl TurnServer {
             let why = match access.admitted.get(&id) {
                 Some(claim) => access.check(claim, links.transport(id)).err()?,
                 // It joined before there were rules.
-                None => "show a token or a certificate",
+                None => "no token or certificate was presented",
             };
             Some((id, why))
         });

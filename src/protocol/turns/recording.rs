@@ -102,12 +102,12 @@ impl TurnServer {
     }
 
     fn ring_value(&self, now: Now, ring: RingId) -> Option<RingValue> {
-        self.table.scheduler.value_of(now.instant, ring)
+        self.table.scheduler.ring_value(now.instant, ring)
     }
 
     fn seat_value(&self, seat: SeatId) -> Option<SeatValue> {
         let LineIdentity { name, secrets, last, .. } = self.table.scheduler.data(seat)?.line_identity()?;
-        let SeatOrder { weight, demand, standing, tag, .. } = self.table.scheduler.order_of(seat)?;
+        let SeatOrder { weight, demand, standing, tag, .. } = self.table.scheduler.seat_order(seat)?;
         Some(SeatValue {
             name: *name,
             weight,
@@ -128,7 +128,7 @@ impl TurnServer {
         for key in &collected.others {
             let Key::Ring(name) = key else { continue };
             let Some(ring) = self.table.ring_named(name) else { continue };
-            for seat in self.table.scheduler.take_aside(ring) {
+            for seat in self.table.scheduler.take_passed_over(ring) {
                 if self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
                     collected.seats.insert(Key::Seat(*name, seat.place()), seat);
                 }

@@ -509,7 +509,7 @@ impl TurnServer {
                 self.forget(now, seat, &data, links);
             }
         }
-        while let Some(ring) = self.table.scheduler.poll_returned() {
+        while let Some(ring) = self.table.scheduler.poll_missed() {
             self.note_ring(ring);
         }
         self.finish_drain(now, links);

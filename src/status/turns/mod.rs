@@ -36,7 +36,7 @@ impl Show for TurnServer {
             }
             TurnEvent::Accepted { seat, turn, answer } => {
                 if let Some(answer) = self.answer(*answer) {
-                    tally.seats.answered(*seat, *turn, answer.bytes);
+                    tally.seats.record_answer(*seat, *turn, answer.bytes);
                 }
                 tally.answered(*seat);
             }

@@ -257,14 +257,14 @@ fn says(world: &mut World, line: &str) -> (Peer, Vec<String>) {
 fn m24_only_a_rule_lets_a_client_join_or_watch() {
     let mut world = with_rules(Admission::Open);
     for (line, why) in [
-        ("JOIN ann", "show a token or a certificate"),
-        ("WATCH", "show a token or a certificate"),
+        ("JOIN ann", "no token or certificate was presented"),
+        ("WATCH", "no token or certificate was presented"),
         ("JOIN ann token=guessed", "unknown token or certificate"),
         ("JOIN ann weight=200 token=guessed", "unknown token or certificate"),
         ("JOIN bob token=s3cret", "you may not use this name"),
         ("JOIN ann ring=lab token=s3cret", "you may not join or watch this ring"),
         ("JOIN bob token=viewer", "you may only watch"),
-        ("JOIN ann resume=000102030405060708090a0b0c0d0e0f", "show a token or a certificate"),
+        ("JOIN ann resume=000102030405060708090a0b0c0d0e0f", "no token or certificate was presented"),
     ] {
         let (peer, heard) = says(&mut world, line);
         assert_eq!(heard, [format!("BYE forbidden :{why}")], "{line}");

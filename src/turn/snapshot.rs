@@ -21,7 +21,7 @@ pub struct RingValue {
     pub rules: Rules,
     /// The number of the last turn that was granted, 0 if none was.
     pub last_turn: u64,
-    /// The number of the last seat that was made, 0 if none was.
+    /// The [number](SeatId::place) of the last seat that was created, 0 if none was.
     pub last_place: u64,
     /// The tag of the last turn that was granted from the queue.
     pub virtual_time: Tag,
@@ -47,7 +47,8 @@ pub struct Tag {
 /// A turn that is held, or kept for its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseValue {
-    /// The place of its holder. A raw holder has no entry.
+    /// The [number](SeatId::place) of the holder's seat. No stored seat has it if the holder is a raw client,
+    /// because the seats of raw clients are not stored.
     pub place: u64,
     /// The number of the turn.
     pub turn: TurnNumber,
@@ -62,10 +63,10 @@ pub struct LeaseValue {
     pub kept: bool,
 }
 
-/// The place of a seat in the order, which outlives its server.
+/// What decides when a seat is next, as it outlives its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatOrder {
-    /// The number of the seat in its ring.
+    /// The [number](SeatId::place) of the seat in its ring.
     pub place: u64,
     /// Its share of the turns.
     pub weight: Weight,
@@ -89,17 +90,19 @@ pub enum Standing {
 }
 
 impl<S> Scheduler<S> {
-    /// Records turns: from now on none is handed over in one step, because a holder is told only once its
-    /// turn is stored, and seats whose place changes while another seat's turn moves are noted for
-    /// [`take_aside`](Self::take_aside).
-    pub fn record(&mut self) {
+    /// Makes every turn one that is stored: none is handed over in one step any more, because a holder is
+    /// told only once its turn is durable, and seats that are passed over are noted for
+    /// [`take_passed_over`](Self::take_passed_over).
+    pub fn enable_recording(&mut self) {
         self.stays.insert(Stays::RECORDED);
-        self.rings.iter_mut().for_each(|(_, ring)| ring.stays.insert(Stays::RECORDED));
+        for (_, ring) in &mut self.rings {
+            ring.stays.insert(Stays::RECORDED);
+        }
     }
 
     /// Returns the part of `ring` that outlives the server.
     #[must_use]
-    pub fn value_of(&self, now: Instant, ring: RingId) -> Option<RingValue> {
+    pub fn ring_value(&self, now: Instant, ring: RingId) -> Option<RingValue> {
         let ring = self.ring(ring)?;
         let (lease, kept) = match &ring.phase {
             Phase::Idle => (None, false),
@@ -127,9 +130,9 @@ impl<S> Scheduler<S> {
         })
     }
 
-    /// Returns the part of the place of `seat` that outlives the server.
+    /// Returns the part of `seat` that decides when it is next.
     #[must_use]
-    pub fn order_of(&self, seat: SeatId) -> Option<SeatOrder> {
+    pub fn seat_order(&self, seat: SeatId) -> Option<SeatOrder> {
         let ring = self.ring(seat.ring()).filter(|ring| ring.has(seat))?;
         let &Seat { place, weight, demand, tag, standing, .. } = &ring.seats[seat.slot() as usize];
         let standing = match standing {
@@ -140,9 +143,9 @@ impl<S> Scheduler<S> {
         Some(SeatOrder { place, weight, demand, standing, tag })
     }
 
-    /// Takes the seats of `ring` whose place in the order has changed while another seat's turn moved: their
-    /// turn came while they were away. Some of them may be gone meanwhile.
-    pub fn take_aside(&mut self, ring: RingId) -> Vec<SeatId> {
+    /// Returns the seats of `ring` that were passed over since the last call, because their turn came while
+    /// they were away. Their stored order is out of date.
+    pub fn take_passed_over(&mut self, ring: RingId) -> Vec<SeatId> {
         let Some(ring) = self.rings.get_mut(ring.slot() as usize).filter(|found| found.id == ring) else {
             return Vec::new();
         };
@@ -156,17 +159,17 @@ impl<S> Scheduler<S> {
 }
 
 impl<S> Scheduler<S> {
-    /// Makes a ring from its value, with its seats, all of which are away with fresh grace. Their ids are
-    /// returned in the order of `seats`.
+    /// Creates a ring from its value, with its seats, all of which are away with a fresh grace period.
+    /// Returns their ids in the order of `seats`.
     ///
     /// - A turn that was held is held again, under the same number, for the time left or for `return_time`,
     ///   whichever is longer, but no longer than the rules allow a turn. If its holder is not back by then it
-    ///   lapses. A lease whose place has no seat is over.
-    /// - For `return_time` a seat that waits is passed over while it is away, and keeps its place, so that
-    ///   the first clients to come back do not overtake the others.
+    ///   lapses. A lease whose seat is not among `seats` has ended.
+    /// - For `return_time` a seat that waits is passed over while it is away, and keeps its position in the
+    ///   queue, so that the first clients to come back do not overtake the others.
     ///
-    /// A ring without seats is not made; the turns of rings that are made later are numbered from above its
-    /// last one.
+    /// A ring without seats is not created. Its last turn still counts for
+    /// [`number_turns_above`](Self::number_turns_above).
     ///
     /// # Errors
     ///
@@ -181,7 +184,7 @@ impl<S> Scheduler<S> {
     ) -> Result<Option<(RingId, Vec<SeatId>)>, JoinError> {
         let seats: Vec<_> = seats.into_iter().collect();
         if seats.is_empty() {
-            self.begin_above(value.last_turn);
+            self.number_turns_above(value.last_turn);
             return Ok(None);
         }
         if value.last_place > PLACE_MAX || self.seats + seats.len() > self.config.max_seats.min(SLOTS_MAX) {
@@ -189,18 +192,19 @@ impl<S> Scheduler<S> {
         }
         let id = self.make_ring(now, value.rules.clone())?;
         let ring = &mut self.rings[id.slot() as usize];
-        let places: Vec<SeatId> =
+        let ids: Vec<SeatId> =
             seats.into_iter().map(|(order, data)| ring.restore_seat(now, order, data)).collect();
         ring.restore_order(now, value, return_time);
-        self.seats += places.len();
+        self.seats += ids.len();
         self.arm(id.slot() as usize);
         let until = now + return_time;
         self.timers.set(&mut self.returning, RETURN, Some(until));
-        Ok(Some((id, places)))
+        Ok(Some((id, ids)))
     }
 
-    /// Numbers the turns of rings that are made from now on from above `turn`.
-    pub fn begin_above(&mut self, turn: u64) {
+    /// Has rings that are created from now on number their turns from `turn + 1`, so that no number of an
+    /// earlier ring of the same name is used again.
+    pub fn number_turns_above(&mut self, turn: u64) {
         self.turn_floor = self.turn_floor.max(turn);
     }
 
@@ -209,16 +213,18 @@ impl<S> Scheduler<S> {
         for (_, ring) in &mut self.rings {
             let away = ring.queue.end_return(&mut ring.seats);
             if !away.is_empty() {
-                self.returned.push(ring.id);
+                self.missed.push(ring.id);
             }
-            away.into_iter().for_each(|slot| ring.miss(slot));
+            for slot in away {
+                ring.miss(slot);
+            }
         }
     }
 
-    /// Takes the next ring in which seats have lost their place because they were not back in time, as
-    /// [`poll_expired`](Self::poll_expired) has noticed.
-    pub fn poll_returned(&mut self) -> Option<RingId> {
-        self.returned.pop()
+    /// Returns the next ring in which seats missed their turn, because their clients did not come back in
+    /// time. Call it after [`poll_expired`](Self::poll_expired), which notices that.
+    pub fn poll_missed(&mut self) -> Option<RingId> {
+        self.missed.pop()
     }
 }
 
@@ -252,6 +258,7 @@ impl<S> Ring<S> {
 
     fn restore_order(&mut self, now: Instant, value: &RingValue, return_time: Duration) {
         (self.last_turn, self.last_place) = (value.last_turn, value.last_place);
+        // A turn that is not the last one has ended.
         if let Some(lease) = value.lease.filter(|lease| lease.turn.get() == value.last_turn) {
             self.restore_lease(now, &lease, return_time);
         }
@@ -268,7 +275,9 @@ impl<S> Ring<S> {
             .collect();
         contention.sort_unstable();
         let oldest = self.queue.oldest_given(&self.seats);
-        contention.into_iter().for_each(|(given, weight)| self.contention.add(weight, given, oldest));
+        for (given, weight) in contention {
+            self.contention.add(weight, given, oldest);
+        }
         self.settle_clock(now);
     }
 
@@ -279,6 +288,7 @@ impl<S> Ring<S> {
         };
         let slot = u32::try_from(slot).expect("max_seats fits 32 bits");
         let hold = value.hold.map_or(Nanos::MAX, Nanos::from);
+        // The holder has to connect first. The clock of a kept turn stands still until the ring continues.
         let silent = Nanos::from(value.silent.max(if value.kept { Duration::ZERO } else { return_time }));
         let left = Allowance { silent: silent.min(self.terms.silent).min(hold), hold };
         let lease = Lease {
@@ -286,17 +296,20 @@ impl<S> Ring<S> {
             turn: value.turn,
             clock: if value.kept { Clock::Stopped(left) } else { Clock::running(now, left) },
             since: self.own_time(now),
+            // What the host had not decided is proposed again.
             judging_left: self.terms.judging,
             proposals_left: self.terms.proposals_max,
             absent_until: (!value.kept).then(|| now + left.silent),
             asks_again: value.asks_again,
             raised: false,
+            // In total, with the last server's time, it may last longer than the rules allow.
             extra: Extra::Beyond,
         };
         self.seats[slot as usize].standing = seat::Standing::Holding;
         self.phase = if value.kept {
             Phase::Kept(lease)
         } else {
+            // A holder that is away has its own limit, `absent_until`, in place of the seat's grace.
             let seat = &mut self.seats[slot as usize];
             seat.occupied = true;
             self.vacant.remove(&(seat.since, seat.place, slot));

@@ -18,8 +18,8 @@ use crate::session::Bye;
 /// The longest plain text of a record.
 const PLAIN_BYTES_MAX: usize = 16 * 1024;
 
-/// The overhead of a record on the wire, and room for a key update.
-const OVERHEAD: usize = 64;
+/// Room for what a record adds to its plain text, and for a key update sent with it.
+const RECORD_OVERHEAD_BYTES: usize = 64;
 
 /// The most bytes kept of an incomplete record. The longest record has 16,645.
 const RECORD_BYTES_MAX: usize = 17 * 1024;
@@ -34,7 +34,7 @@ const HANDSHAKE: u8 = 0x16;
 const SHOWN_BYTES_MAX: usize = 200;
 
 /// One connection.
-pub(super) struct Session {
+pub(super) struct Connection {
     side: Side,
     /// Bytes that are not yet a complete record or handshake message. Whenever rustls might read, it must be
     /// given all of them: it remembers the positions of the parts of a message, and panics if they are
@@ -42,51 +42,59 @@ pub(super) struct Session {
     kept: Vec<u8>,
     /// Whether any bytes have arrived.
     has_begun: bool,
-    /// Whether the peer has announced its end.
+    /// Whether the peer has sent `close_notify`.
     has_ended: bool,
-    /// Whether nothing more can be sent.
+    /// Whether nothing more can be sent: `close_notify` was sent, or the connection has failed.
     is_over: bool,
 }
 
 enum Side {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
-    /// The session could not be created.
+    /// The connection could not be created.
     None,
 }
 
-/// Something to do with a connection, as far as its state allows.
+/// What to do with a connection, as far as its state allows.
 #[derive(Clone, Copy)]
-enum Job<'a> {
+enum Task<'a> {
     Read,
     /// At most one record.
     Encrypt(&'a [u8]),
-    Finish,
+    CloseNotify,
 }
 
-/// The outcome of one step of a job.
+/// The outcome of one call of rustls.
 enum Step {
-    /// There may be another step.
-    Again,
-    /// The peer has announced its end.
-    Ended,
-    /// The job is done or impossible.
+    /// There may be more to process.
+    Continue,
+    /// The peer has sent `close_notify`.
+    PeerClosed,
+    /// The task is done or impossible.
     Done,
 }
 
-impl Session {
-    pub(super) fn accept(config: &Arc<ServerConfig>) -> Session {
+/// The outcome of writing to a buffer.
+enum Encoded {
+    Written(usize),
+    /// Nothing was written, because this many bytes are needed.
+    NeedsRoom(usize),
+    Nothing,
+}
+
+impl Connection {
+    pub(super) fn accept(config: &Arc<ServerConfig>) -> Connection {
         let connection = UnbufferedServerConnection::new(Arc::clone(config));
-        Session::new(connection.map_or(Side::None, |connection| Side::Server(Box::new(connection))))
+        Connection::new(connection.map_or(Side::None, |connection| Side::Server(Box::new(connection))))
     }
 
-    pub(super) fn connect(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Session {
+    pub(super) fn connect(config: &Arc<ClientConfig>, name: ServerName<'static>) -> Connection {
         let connection = UnbufferedClientConnection::new(Arc::clone(config), name);
-        Session::new(connection.map_or(Side::None, |connection| Side::Client(Box::new(connection))))
+        Connection::new(connection.map_or(Side::None, |connection| Side::Client(Box::new(connection))))
     }
 
-    fn new(side: Side) -> Session {
-        Session { side, kept: Vec::new(), has_begun: false, has_ended: false, is_over: false }
+    fn new(side: Side) -> Connection {
+        Connection { side, kept: Vec::new(), has_begun: false, has_ended: false, is_over: false }
     }
 
     fn is_handshaking(&self) -> bool {
@@ -106,46 +114,58 @@ impl Session {
         chain?.first()
     }
 
-    fn step(
+    fn wants_write(&self) -> bool {
+        match &self.side {
+            Side::Server(connection) => connection.wants_write(),
+            Side::Client(connection) => connection.wants_write(),
+            Side::None => false,
+        }
+    }
+
+    fn process_once(
         &mut self,
         bytes: &mut [u8],
-        job: Job<'_>,
+        task: Task<'_>,
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> (usize, Result<Step, Error>) {
         match &mut self.side {
-            Side::Server(connection) => act(connection.process_tls_records(bytes), job, plain, wire),
-            Side::Client(connection) => act(connection.process_tls_records(bytes), job, plain, wire),
+            Side::Server(connection) => {
+                handle_state(connection.process_tls_records(bytes), task, plain, wire)
+            }
+            Side::Client(connection) => {
+                handle_state(connection.process_tls_records(bytes), task, plain, wire)
+            }
             Side::None => (0, Err(Error::HandshakeNotComplete)),
         }
     }
 
-    /// Does a job, and takes all complete records from `bytes`. Returns how many bytes they took.
-    fn work(
+    /// Carries out a task, and takes all complete records from `bytes`. Returns how many bytes they took.
+    fn process_all(
         &mut self,
         bytes: &mut [u8],
-        job: Job<'_>,
+        task: Task<'_>,
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> (usize, Result<Input, Error>) {
         let mut used = 0;
         let mut input = Input::Open;
         loop {
-            let (count, step) = self.step(&mut bytes[used..], job, plain, wire);
+            let (count, step) = self.process_once(&mut bytes[used..], task, plain, wire);
             used += count;
             match step {
-                Ok(Step::Again) => {}
-                Ok(Step::Ended) => input = Input::Ended,
+                Ok(Step::Continue) => {}
+                Ok(Step::PeerClosed) => input = Input::Ended,
                 Ok(Step::Done) => return (used, Ok(input)),
                 Err(error) => return (used, Err(error)),
             }
         }
     }
 
-    /// Does a job without new input. Leaves undone what is not possible now.
-    fn write(&mut self, job: Job<'_>, wire: &mut Vec<u8>) {
+    /// Carries out a task without new input, if that is possible now.
+    fn send(&mut self, task: Task<'_>, wire: &mut Vec<u8>) {
         let mut kept = std::mem::take(&mut self.kept);
-        let (used, outcome) = self.work(&mut kept, job, &mut Vec::new(), wire);
+        let (used, outcome) = self.process_all(&mut kept, task, &mut Vec::new(), wire);
         kept.drain(..used);
         self.kept = kept;
         self.is_over |= outcome.is_err();
@@ -162,12 +182,8 @@ impl Session {
         self.is_over = true;
         // An alert waits to be written. After an error, nothing else may be called, because rustls would read
         // the same bytes again.
-        while match &self.side {
-            Side::Server(connection) => connection.wants_write(),
-            Side::Client(connection) => connection.wants_write(),
-            Side::None => false,
-        } {
-            if self.step(&mut [], Job::Read, &mut Vec::new(), wire).1.is_err() {
+        while self.wants_write() {
+            if self.process_once(&mut [], Task::Read, &mut Vec::new(), wire).1.is_err() {
                 break;
             }
         }
@@ -182,10 +198,10 @@ impl Session {
     }
 }
 
-/// Makes rustls's `status` do `job`. Returns how many bytes of the wire it used.
-fn act<D>(
+/// Advances from the state that rustls has returned. Returns how many bytes of the wire that used.
+fn handle_state<D>(
     status: UnbufferedStatus<'_, '_, D>,
-    job: Job<'_>,
+    task: Task<'_>,
     plain: &mut Vec<u8>,
     wire: &mut Vec<u8>,
 ) -> (usize, Result<Step, Error>) {
@@ -205,32 +221,32 @@ fn act<D>(
                     Err(error) => return (used, Err(error)),
                 }
             }
-            Step::Again
+            Step::Continue
         }
         ConnectionState::EncodeTlsData(mut message) => {
             append(wire, |room| match message.encode(room) {
-                Ok(count) => Some(Ok(count)),
-                Err(EncodeError::InsufficientSize(needs)) => Some(Err(needs.required_size)),
-                Err(EncodeError::AlreadyEncoded) => None,
+                Ok(count) => Encoded::Written(count),
+                Err(EncodeError::InsufficientSize(needs)) => Encoded::NeedsRoom(needs.required_size),
+                Err(EncodeError::AlreadyEncoded) => Encoded::Nothing,
             });
-            Step::Again
+            Step::Continue
         }
         ConnectionState::TransmitTlsData(sent) => {
             // The engine sends everything in `wire`, in order.
             sent.done();
-            Step::Again
+            Step::Continue
         }
-        ConnectionState::PeerClosed => Step::Ended,
+        ConnectionState::PeerClosed => Step::PeerClosed,
         ConnectionState::WriteTraffic(mut traffic) => {
             let encrypted = |outcome| match outcome {
-                Ok(count) => Some(Ok(count)),
-                Err(EncryptError::InsufficientSize(needs)) => Some(Err(needs.required_size)),
-                Err(EncryptError::EncryptExhausted) => None,
+                Ok(count) => Encoded::Written(count),
+                Err(EncryptError::InsufficientSize(needs)) => Encoded::NeedsRoom(needs.required_size),
+                Err(EncryptError::EncryptExhausted) => Encoded::Nothing,
             };
-            match job {
-                Job::Read => {}
-                Job::Encrypt(text) => append(wire, |room| encrypted(traffic.encrypt(text, room))),
-                Job::Finish => append(wire, |room| encrypted(traffic.queue_close_notify(room))),
+            match task {
+                Task::Read => {}
+                Task::Encrypt(text) => append(wire, |room| encrypted(traffic.encrypt(text, room))),
+                Task::CloseNotify => append(wire, |room| encrypted(traffic.queue_close_notify(room))),
             }
             Step::Done
         }
@@ -241,21 +257,21 @@ fn act<D>(
     (used, Ok(step))
 }
 
-/// Lets `put` write into room at the end of `wire`. It returns how many bytes it wrote, or how many it needs.
-fn append(wire: &mut Vec<u8>, mut put: impl FnMut(&mut [u8]) -> Option<Result<usize, usize>>) {
+/// Appends what `encode` writes to `wire`, with as much room as it needs.
+fn append(wire: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Encoded) {
     let from = wire.len();
-    let mut room = OVERHEAD;
+    let mut room = RECORD_OVERHEAD_BYTES;
     loop {
         wire.resize(from + room, 0);
-        match put(&mut wire[from..]) {
-            Some(Ok(count)) => return wire.truncate(from + count),
-            Some(Err(needed)) if needed > room => room = needed,
-            _ => return wire.truncate(from),
+        match encode(&mut wire[from..]) {
+            Encoded::Written(count) => return wire.truncate(from + count),
+            Encoded::NeedsRoom(needed) if needed > room => room = needed,
+            Encoded::NeedsRoom(_) | Encoded::Nothing => return wire.truncate(from),
         }
     }
 }
 
-impl Wrapping for Session {
+impl Wrapping for Connection {
     fn unwrap(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> io::Result<Input> {
         if self.has_ended {
             return Ok(Input::Ended);
@@ -264,16 +280,16 @@ impl Wrapping for Session {
             self.is_over = true;
             let bye = Bye::TlsRequired;
             wire.extend_from_slice(format!("BYE {bye} :{}\n", bye.words()).as_bytes());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak TLS"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not speak TLS"));
         }
         let outcome = if self.kept.is_empty() {
-            let (used, outcome) = self.work(bytes, Job::Read, plain, wire);
+            let (used, outcome) = self.process_all(bytes, Task::Read, plain, wire);
             self.kept = bytes[used..].to_vec();
             outcome
         } else {
             let mut kept = std::mem::take(&mut self.kept);
             kept.extend_from_slice(bytes);
-            let (used, outcome) = self.work(&mut kept, Job::Read, plain, wire);
+            let (used, outcome) = self.process_all(&mut kept, Task::Read, plain, wire);
             if used < kept.len() {
                 kept.drain(..used);
                 self.kept = kept;
@@ -282,7 +298,8 @@ impl Wrapping for Session {
         };
         let input = outcome.map_err(|error| self.fail(&error, wire))?;
         if input == Input::Ended {
-            (self.has_ended, self.kept) = (true, Vec::new());
+            self.has_ended = true;
+            self.kept = Vec::new();
         }
         let kept_max = if self.is_handshaking() { HANDSHAKE_BYTES_MAX } else { RECORD_BYTES_MAX };
         if self.kept.len() > kept_max {
@@ -296,15 +313,17 @@ impl Wrapping for Session {
             return plain.len();
         }
         let text = &plain[..plain.len().min(PLAIN_BYTES_MAX)];
-        wire.reserve(text.len() + OVERHEAD);
-        self.write(Job::Encrypt(text), wire);
+        wire.reserve(text.len() + RECORD_OVERHEAD_BYTES);
+        self.send(Task::Encrypt(text), wire);
         text.len()
     }
 
     fn finish(&mut self, wire: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.is_over, true) {
-            self.write(Job::Finish, wire);
+        if self.is_over {
+            return;
         }
+        self.send(Task::CloseNotify, wire);
+        self.is_over = true;
     }
 
     fn transport(&self) -> Option<Transport> {
@@ -316,9 +335,9 @@ impl Wrapping for Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("is_over", &self.is_over).finish_non_exhaustive()
+        f.debug_struct("Connection").field("is_over", &self.is_over).finish_non_exhaustive()
     }
 }
 
@@ -332,12 +351,12 @@ fn names(certificate: &CertificateDer<'_>) -> Box<[Box<str>]> {
 /// Returns words for the log, for the most common errors.
 fn explain(error: &Error) -> String {
     match error {
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it does not speak TLS".to_owned(),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "the peer does not speak TLS".to_owned(),
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "TLS: it wants a certificate of this side".to_owned()
+            "TLS: the peer requires a certificate of this side".to_owned()
         }
-        Error::AlertReceived(alert) => format!("TLS: it refuses, with the alert {alert:?}"),
-        Error::NoCertificatesPresented => "TLS: it has shown no certificate".to_owned(),
+        Error::AlertReceived(alert) => format!("TLS: the peer sent the alert {alert:?}"),
+        Error::NoCertificatesPresented => "TLS: the peer presented no certificate".to_owned(),
         error => format!("TLS: {error}"),
     }
 }
