@@ -31,7 +31,7 @@ pub struct Engine<P: Protocol, S: Sockets> {
     /// Input that was read and not consumed, for the few connections that have any.
     pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
     /// The wrapped connections among them.
-    pub(super) wires: HashMap<ConnectionId, Wire>,
+    pub(super) wires: ConnectionMap<Box<Wire>>,
     pub(super) wire_buffers: WireBuffers,
     /// The number of `wires` that the protocol does not know of yet.
     pub(super) securing: usize,
@@ -134,7 +134,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             streams: ConnectionMap::default(),
             dialed: HashMap::new(),
             rests: HashMap::new(),
-            wires: HashMap::new(),
+            wires: ConnectionMap::default(),
             wire_buffers: WireBuffers::default(),
             securing: 0,
             handshakes: VecDeque::new(),

@@ -13,7 +13,7 @@ use crate::time::Now;
 pub struct Released<S> {
     pub(crate) socket: S,
     peer: SocketAddr,
-    wire: Option<Wire>,
+    wire: Option<Box<Wire>>,
     unread: Vec<u8>,
     unsent: Vec<u8>,
 }
@@ -68,7 +68,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return None;
         }
         let (unread, unsent) = (self.take_rest(id), self.links.unsent(id).to_vec());
-        let wire = self.wires.remove(&id);
+        let wire = self.wires.remove(id);
         let (socket, origin, _) = self.detach(id)?;
         self.links.abort(id);
         self.counts.closed += 1;

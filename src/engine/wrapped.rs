@@ -68,7 +68,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     pub(super) fn read_handshake_later(&mut self, id: ConnectionId) {
         if self.links.phase(id) == Some(Phase::Securing)
-            && let Some(wire) = self.wires.get_mut(&id)
+            && let Some(wire) = self.wires.get_mut(id)
             && !std::mem::replace(&mut wire.is_queued, true)
         {
             self.handshakes.push_back(id);
@@ -97,7 +97,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// A connection in its handshake is about to be read, or was read and its handshake continues.
     fn set_securing(&mut self, id: ConnectionId, waits: bool) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(id) else { return };
         let Some(link) = self.links.present_mut(id) else { return };
         if link.phase == Phase::Securing {
             link.unread = waits;
@@ -108,11 +108,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Whether this is the first end of a connection's input: a wrapped connection has the end of its wire,
     /// and that of the stream.
     pub(super) fn is_first_end(&mut self, id: ConnectionId) -> bool {
-        self.wires.get_mut(&id).is_none_or(|wire| !std::mem::replace(&mut wire.has_ended, true))
+        self.wires.get_mut(id).is_none_or(|wire| !std::mem::replace(&mut wire.has_ended, true))
     }
 
     pub(super) fn forget_wire(&mut self, id: ConnectionId) {
-        if self.wires.remove(&id).is_some_and(|wire| !wire.is_known) {
+        if self.wires.remove(id).is_some_and(|wire| !wire.is_known) {
             self.one_less_is_securing();
         }
     }
@@ -128,10 +128,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub(super) fn upgrade(&mut self, now: Now, id: ConnectionId, mut bytes: Vec<u8>) {
         let Some(upgrade) = &mut self.upgrade else { return };
         let inner = upgrade();
-        if let Some(wire) = self.wires.remove(&id) {
+        if let Some(wire) = self.wires.remove(id) {
             let bytes = std::mem::take(&mut bytes);
             let wrapping = Box::new(Nested::new(wire.wrapping, inner, bytes));
-            self.wires.insert(id, Wire { wrapping, has_transport: false, ..wire });
+            self.wires.insert(id, Box::new(Wire { wrapping, has_transport: false, ..*wire }));
         } else {
             self.wrap(now, id, inner, true);
         }
@@ -139,7 +139,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     fn wrap(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>, is_known: bool) {
-        let wire = Wire {
+        let wire = Box::new(Wire {
             wrapping,
             unsent: Vec::new(),
             stands_for: 0,
@@ -148,11 +148,11 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             is_queued: false,
             has_finished: false,
             has_ended: false,
-        };
+        });
         self.insert_wire(now, id, wire);
     }
 
-    pub(super) fn insert_wire(&mut self, now: Now, id: ConnectionId, wire: Wire) {
+    pub(super) fn insert_wire(&mut self, now: Now, id: ConnectionId, wire: Box<Wire>) {
         let Some(link) = self.links.present_mut(id) else { return };
         link.flags.set(Flags::WRAPPED);
         if wire.has_transport
@@ -170,13 +170,13 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Whether the protocol knows of an established connection.
     pub(super) fn is_known(&self, id: ConnectionId) -> bool {
-        self.wires.get(&id).is_none_or(|wire| wire.is_known)
+        self.wires.get(id).is_none_or(|wire| wire.is_known)
     }
 
     /// Takes in bytes of a wrapped connection.
     #[cold]
     pub(super) fn unwrap(&mut self, now: Now, id: ConnectionId, bytes: &mut [u8]) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(id) else { return };
         let Some(phase) = self.links.phase(id).filter(|_| self.links.is_open(id)) else { return };
         let mut plain = std::mem::take(&mut self.wire_buffers.plain);
         let outcome = wire.wrapping.unwrap(bytes, &mut plain, &mut wire.unsent);
@@ -230,7 +230,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     fn wire_broken(&mut self, now: Now, id: ConnectionId, error: io::Error) {
         let Some(phase) = self.links.phase(id) else { return };
-        if self.wires.get(&id).is_some_and(|wire| !wire.has_transport) {
+        if self.wires.get(id).is_some_and(|wire| !wire.has_transport) {
             self.counts.handshakes_failed += 1;
         }
         let is_dialed = self.dialed.contains_key(&id);
@@ -258,11 +258,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     #[cold]
     pub(super) fn ping_all(&mut self, now: Now) {
         let Some(every) = self.config.wire_ping else { return };
-        // Each time in the same order, so that a world in virtual time can be replayed.
-        let mut ids: Vec<_> = self.wires.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let Some(wire) = self.wires.get_mut(&id) else { continue };
+        for (id, wire) in self.wires.iter_mut() {
             // A peer that does not read is not asked whether it is there.
             if wire.is_known && wire.unsent.is_empty() {
                 wire.wrapping.ping(&mut wire.unsent);
@@ -277,7 +273,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Writes what is queued for a wrapped connection until nothing is left or the system takes no more.
     pub(super) fn write_wrapped(&mut self, id: ConnectionId) -> io::Result<()> {
         let Some((link, spare)) = self.links.link_and_spare(id) else { return Ok(()) };
-        let Some((socket, wire)) = self.streams.get_mut(id).zip(self.wires.get_mut(&id)) else {
+        let Some((socket, wire)) = self.streams.get_mut(id).zip(self.wires.get_mut(id)) else {
             return Ok(());
         };
         link.flags.clear(Flags::BLOCKED);
@@ -308,7 +304,12 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.counts.bytes_out += count as u64;
-                    wire.unsent.drain(..count);
+                    // Nearly always this was everything.
+                    if count == wire.unsent.len() {
+                        wire.unsent.clear();
+                    } else {
+                        wire.unsent.drain(..count);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     link.flags.set(Flags::BLOCKED);

@@ -73,12 +73,15 @@ impl Decoder {
             let frame = match &mut self.frame {
                 Some(frame) => frame,
                 None => {
-                    let Some((&mut first, rest)) = bytes.split_first_mut() else { return Ok(()) };
-                    bytes = rest;
-                    self.header[usize::from(self.header_len)] = first;
-                    self.header_len += 1;
-                    let Some(frame) = parse(&self.header[..usize::from(self.header_len)])? else { continue };
+                    let kept = usize::from(self.header_len);
+                    let count = bytes.len().min(HEADER_BYTES_MAX - kept);
+                    self.header[kept..kept + count].copy_from_slice(&bytes[..count]);
+                    let Some((frame, length)) = parse(&self.header[..kept + count])? else {
+                        self.header_len += u8::try_from(count).expect("a header has 14 bytes at most");
+                        return Ok(());
+                    };
                     self.header_len = 0;
+                    bytes = &mut bytes[length - kept..];
                     self.begin(frame, hear)?;
                     self.frame.insert(frame)
                 }
@@ -89,9 +92,7 @@ impl Decoder {
             }
             let (payload, rest) = bytes.split_at_mut(count);
             bytes = rest;
-            for (at, byte) in payload.iter_mut().enumerate() {
-                *byte ^= frame.mask[at % 4];
-            }
+            unmask(payload, frame.mask);
             frame.mask.rotate_left(count % 4);
             frame.left -= count as u64;
             let frame = *frame;
@@ -182,6 +183,10 @@ impl Decoder {
 
     /// Checks that a text is UTF-8 so far; `is_end` means that nothing follows `bytes`.
     fn check_text(&mut self, mut bytes: &[u8], is_end: bool) -> Result<(), Code> {
+        // Nearly always, and much quicker to find out.
+        if self.character_len == 0 && bytes.is_ascii() {
+            return Ok(());
+        }
         while self.character_len > 0 {
             let Some((&next, rest)) = bytes.split_first() else { break };
             bytes = rest;
@@ -206,8 +211,21 @@ impl Decoder {
     }
 }
 
-/// Parses the header of a client's frame; `None` while it is incomplete.
-fn parse(header: &[u8]) -> Result<Option<Frame>, Code> {
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let eight = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (eights, rest) = payload.as_chunks_mut::<8>();
+    for bytes in eights {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ eight).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(eight.to_ne_bytes()) {
+        *byte ^= mask;
+    }
+}
+
+/// Parses the header of a client's frame at the beginning of `header`, and returns its length, too; `None`
+/// while it is incomplete.
+fn parse(header: &[u8]) -> Result<Option<(Frame, usize)>, Code> {
     let [first, second, ..] = *header else { return Ok(None) };
     let opcode = first & 0x0f;
     let is_masked = second & 0x80 != 0;
@@ -234,7 +252,8 @@ fn parse(header: &[u8]) -> Result<Option<Frame>, Code> {
         return Err(Code::BAD_FRAME);
     }
     let mask = [mask[0], mask[1], mask[2], mask[3]];
-    Ok(Some(Frame { opcode, is_last: first & FIN != 0, left, mask }))
+    let frame = Frame { opcode, is_last: first & FIN != 0, left, mask };
+    Ok(Some((frame, 6 + extended)))
 }
 
 /// Appends a complete message.

@@ -280,8 +280,7 @@ impl Lines {
 /// Returns the size of the payload that `line` announces. A line that announces one incorrectly makes the
 /// server close the connection elsewhere.
 fn payload_of(line: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(line).ok()?;
-    announced(text, usize::MAX).ok().flatten().map(|bytes| bytes as u64)
+    announced(line, usize::MAX).ok().flatten().map(|bytes| bytes as u64)
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i
         return Err(LineError::TooLong);
     }
     let text = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
-    Ok(Some(Line { text, used: end + 1, payload: announced(text, limits.payload_bytes_max)? }))
+    Ok(Some(Line { text, used: end + 1, payload: announced(text.as_bytes(), limits.payload_bytes_max)? }))
 }
 
 /// Splits off a payload of `bytes` bytes, and returns its length with the LF; `None` if it has not all
@@ -170,25 +170,25 @@ pub fn split_payload(input: &[u8], bytes: usize) -> Result<Option<(&[u8], usize)
 
 /// Returns the size announced by the only `bytes=` before the text.
 #[inline]
-pub(crate) fn announced(line: &str, max: usize) -> Result<Option<usize>, LineError> {
+pub(crate) fn announced(line: &[u8], max: usize) -> Result<Option<usize>, LineError> {
     // Few lines of programs contain a "y" at all.
-    if memchr(b'y', line.as_bytes()).is_none() {
+    if memchr(b'y', line).is_none() {
         return Ok(None);
     }
     let mut payload = None;
-    for (nth, field) in line.split(' ').enumerate() {
-        if nth > 0 && field.starts_with(':') {
+    for (nth, field) in line.split(|&byte| byte == b' ').enumerate() {
+        if nth > 0 && field.starts_with(b":") {
             return if payload.is_some() { Err(LineError::Payload) } else { Ok(None) };
         }
-        let Some(size) = field.strip_prefix("bytes=") else { continue };
+        let Some(size) = field.strip_prefix(b"bytes=") else { continue };
         let size = decimal(size).filter(|&size| payload.is_none() && size <= max);
         payload = Some(size.ok_or(LineError::Payload)?);
     }
     Ok(payload)
 }
 
-fn decimal(digits: &str) -> Option<usize> {
-    digits.parse().ok().filter(|_| !digits.starts_with('+'))
+fn decimal(digits: &[u8]) -> Option<usize> {
+    std::str::from_utf8(digits).ok()?.parse().ok().filter(|_| !digits.starts_with(b"+"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{calls, instructions, memory, processor};
 
 /// Instructions of a turn.
 const INSTRUCTIONS_MAX: [(Wire, f64); 3] =
-    [(Wire::WebSocket, 5_500.0), (Wire::Tls, 9_300.0), (Wire::Both, 12_700.0)];
+    [(Wire::WebSocket, 4_250.0), (Wire::Tls, 8_650.0), (Wire::Both, 11_450.0)];
 /// Bytes of a waiting connection.
 const BYTES_MAX: [(Wire, f64); 3] = [(Wire::WebSocket, 800.0), (Wire::Tls, 4_600.0), (Wire::Both, 4_600.0)];
 /// Megabytes of a server with 10,000 clients over TLS.
