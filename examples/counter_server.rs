@@ -84,12 +84,15 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     // Not before: the files may belong to a server that already has the address.
     let counter = event_loop.driver_mut().protocol_mut();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
-    if options.state.as_ref().is_some_and(|state| files::lead_to_one(state, &options.log_file)) {
+    let mut news = News::start(Some(Journal::open(&options.log_file)?));
+    let is_one = |state: &PathBuf| {
+        files::lead_to_one(state, &options.log_file) || files::is_beside(state, &options.log_file)
+    };
+    if options.state.as_ref().is_some_and(is_one) {
         wrong_usage(format_args!(
             "--state and --log-file lead to the same file: choose another for one of them"
         ));
     }
-    let mut news = News::start(Some(Journal::open(&options.log_file)?));
     news.print(format_args!("SERVER ONLINE"));
     for addr in bound {
         news.print(format_args!("Waiting for new connections on {addr}"));
@@ -110,10 +113,10 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
             state.save(now().instant, event_loop.driver().protocol());
         }
     }
-    state.into_iter().for_each(|state| state.finish(event_loop.driver().protocol()));
+    let saved = state.map_or(Ok(()), |state| state.finish(event_loop.driver().protocol()));
     strays.refuse();
     news.finish();
-    Ok(())
+    saved
 }
 
 fn hear(event: Event<CounterEvent>, news: &mut News, state: Option<&mut State>) {

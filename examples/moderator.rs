@@ -17,11 +17,11 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::access::Access;
 use common::answers::Answers;
-use common::console::{Console, Happening, Screen};
+use common::console::{Caller, Console, Happening, Screen};
 use common::options::{self, Extra, Extras};
 use common::server::Site;
 use common::tls::Reload;
-use common::{access, tls};
+use common::{access, signals, tls};
 use log::LevelFilter;
 use taketurns::net::{Event, now, os_entropy};
 use taketurns::protocol::turns::{
@@ -98,7 +98,10 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
     let mut floor = Floor {
         ring: DEFAULT_RING.parse().expect("a name"),
         answers: Answers::default(),
-        reloads: site.into_reload(&bound).into_iter().chain(access.map(Access::into_reload)).collect(),
+        reload: reload(
+            site.into_reload(&bound).into_iter().chain(access.map(Access::into_reload)).collect(),
+            console.caller(),
+        ),
     };
     let mut goes_on = true;
     let mut is_over = false;
@@ -125,7 +128,21 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
 struct Floor {
     ring: Name,
     answers: Answers,
-    reloads: Vec<Reload<TurnServer>>,
+    /// Reads files again, if there are any. A bad one is told of in the log.
+    reload: Option<Box<dyn Fn()>>,
+}
+
+fn reload(mut reloads: Vec<Reload<TurnServer>>, caller: Caller<TurnServer>) -> Option<Box<dyn Fn()>> {
+    let is_empty = reloads.is_empty();
+    let reload = move || {
+        for change in reloads.iter_mut().filter_map(|reload| reload()) {
+            caller.call(move |screen| {
+                change(screen.driver, now());
+                screen.line(format_args!("A file is read again."));
+            });
+        }
+    };
+    (!is_empty).then(|| Box::new(signals::on_a_thread(Box::new(reload))) as Box<dyn Fn()>)
 }
 
 impl Floor {
@@ -134,7 +151,8 @@ impl Floor {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (rest, now) = (rest.trim(), now());
         if line == "reload" {
-            return self.reload(screen);
+            let none = "there are no files to read: see --access and --tls-cert";
+            return self.reload.as_ref().map(|reload| reload()).ok_or_else(|| none.to_owned());
         }
         screen.driver.act(now, |server, links| {
             let ring = server.ring_named(&self.ring).ok_or(HostError::UnknownRing);
@@ -158,18 +176,6 @@ impl Floor {
             };
             done.map_err(|error| format!("{line}: {error}"))
         })
-    }
-
-    /// Reads files again, if there are any. A bad one is told of in the log.
-    fn reload(&mut self, screen: &mut Screen<'_, TurnServer>) -> Result<(), String> {
-        if self.reloads.is_empty() {
-            return Err("there are no files to read: see --access and --tls-cert".to_owned());
-        }
-        for change in self.reloads.iter_mut().filter_map(|reload| reload()) {
-            change(screen.driver, now());
-            screen.line(format_args!("A file is read again."));
-        }
-        Ok(())
     }
 
     /// Shows an event to the moderator, and admits clients.

@@ -1,6 +1,5 @@
-//! Runs a command while it holds the turn: flock(1) over the network. A command that writes to other machines
-//! should send them `TAKETURNS_EPOCH` and `TAKETURNS_TURN`, so that they can refuse a command whose turn is
-//! over.
+//! Runs a command while it holds the turn: flock(1) over the network. Other machines can refuse a command
+//! whose turn is over, if it sends them `TAKETURNS_EPOCH` and `TAKETURNS_TURN`.
 //!
 //! ```text
 //! cargo run --release --example turn_lock -- --serve
@@ -16,11 +15,10 @@ use argh::{ArgsInfo, FromArgs};
 use common::command::Guarded;
 use common::lease::Lease;
 use common::options::{self, Extra, Extras, wrong_usage};
-use common::remote::{self, Remote};
+use common::remote::{self, Remote, Troubles};
 use common::server::Service;
 use common::{keeping, lookup, signals, tls};
 use log::LevelFilter;
-use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use taketurns::net::{Driver, Event, EventLoop, now};
 use taketurns::protocol::turns::{
     ClientConfig, ClientId, Code, End, Name, News, TurnClient, TurnServerConfig,
@@ -33,6 +31,7 @@ use taketurns::turn::{Demand, Demands, HoldMax};
 /// if the turn did not come in time, or with 76 if the turn was lost and the command was ended.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
+It is ended together with its process group: descendants that leave the group are not.
 Ctrl-Z suspends the command, too. If its turn is over before it is resumed, it is killed.")]
 struct Options {
     /// the ring; one of its clients runs its command at a time. Default: main
@@ -112,10 +111,9 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
 fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
     let remote = Remote::named(extras)?;
     let mut event_loop = EventLoop::new(TurnClient::new()).map_err(|error| common::advise(&error))?;
-    let heard = [SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
-    let heard = signals::of_loop(&heard, event_loop.handle())?;
+    let heard = signals::of_loop(&signals::all(), event_loop.handle())?;
     let mut lock = Lock::new(options, &remote, event_loop.driver_mut())?;
-    let mut absence = common::Absence::default();
+    let mut troubles = Troubles::default();
     while !event_loop.driver().is_drained() {
         let pause = lock.next_deadline().map(|at| at.saturating_duration_since(now().instant));
         event_loop.run_once(pause).map_err(|error| error.to_string())?;
@@ -123,13 +121,15 @@ fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
         heard.try_iter().for_each(|signal| lock.signalled(signal));
         let now = now();
         while let Some(event) = event_loop.poll_event() {
-            match event {
-                Event::Opened { .. } => absence.is_over(),
-                Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
-                Event::Unreachable { target, error, .. } if options.at_once && lock.work.lease.is_none() => {
-                    lock.end(1, &format!("cannot connect to {target}: {error} (see --connect)"));
+            match troubles.of(&event) {
+                Some(trouble) if options.at_once && lock.work.lease.is_none() => {
+                    lock.end(1, &format!("{trouble} (see --connect)"));
                 }
-                Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
+                Some(trouble) if lock.end.is_none() => troubles.mention(&trouble),
+                _ => {}
+            }
+            match event {
+                Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
                 Event::Protocol(event) => lock.hear(now, event_loop.driver_mut(), event.news),
                 _ => {}
             }

@@ -212,6 +212,9 @@ fn loops(
             wrong_usage(format_args!("--loops and {other} exclude each other; see --spread"));
         }
     }
+    // All loops together log as much as one.
+    site.limits.log_lines_max =
+        (site.limits.log_lines_max / u32::try_from(options.loops).unwrap_or(u32::MAX)).max(1);
     let loops = Loops::start(options.loops, config, &site.limits, options.quiet)?;
     site.drain_others = loops.drain();
     Ok(loops)

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use crate::session::is_format;
+
 /// An address, or a name that stands for some.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -38,10 +40,18 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, BadTarget> {
         if text.contains(',') {
-            return text.split(',').map(str::parse).collect::<Result<_, _>>().map(Target::Several);
+            return text
+                .split(',')
+                .map(|one| one.trim().parse())
+                .collect::<Result<_, _>>()
+                .map(Target::Several);
         }
         if let Ok(addr) = text.parse::<SocketAddr>() {
             return Ok(addr.into());
+        }
+        let is_shown = |c: char| !c.is_whitespace() && c != '/' && !c.is_control() && !is_format(c);
+        if !text.chars().all(is_shown) {
+            return Err(BadTarget::BadHost);
         }
         let Some((host, port)) = text.rsplit_once(':') else { return Err(BadTarget::NoPort) };
         let (host, has_brackets) = match host.strip_prefix('[').map(|host| host.strip_suffix(']')) {
@@ -98,6 +108,8 @@ pub enum BadTarget {
     NoPort,
     /// The port is not a number of 16 bits.
     BadPort,
+    /// There is white space, a slash or an invisible character in it.
+    BadHost,
     /// Numbers with dots between them that are not an IPv4 address.
     BadAddress,
     /// An IPv6 address without brackets, whose end might be a port; or brackets around something else.
@@ -111,6 +123,9 @@ impl fmt::Display for BadTarget {
             BadTarget::NoPort => "there is no port",
             BadTarget::BadPort => {
                 "the text after the last colon is not a port: it must be a number from 0 to 65535"
+            }
+            BadTarget::BadHost => {
+                "a host is a name or an address, without white space, slashes or invisible characters"
             }
             BadTarget::BadAddress => "an IPv4 address has four numbers from 0 to 255",
             BadTarget::Brackets => "an IPv6 address, and nothing else, stands in brackets: [::1]:5001",
@@ -147,6 +162,10 @@ mod tests {
                     addr("127.0.0.1:5").expect("an address"),
                 ])),
             ),
+            (
+                "a:1, b:2 ",
+                Ok(Target::Several(vec![name("a", 1).expect("a name"), name("b", 2).expect("a name")])),
+            ),
             ("a:1,", Err(BadTarget::NoPort)),
             ("a:1,b", Err(BadTarget::NoPort)),
             ("", Err(BadTarget::NoPort)),
@@ -157,6 +176,11 @@ mod tests {
             ("[::1]:", Err(BadTarget::NoPort)),
             (":5", Err(BadTarget::NoHost)),
             ("[]:5", Err(BadTarget::NoHost)),
+            (" a:5", Err(BadTarget::BadHost)),
+            ("a:5 b:5", Err(BadTarget::BadHost)),
+            ("http://a:5", Err(BadTarget::BadHost)),
+            ("a\u{202e}b:5", Err(BadTarget::BadHost)),
+            ("a\u{200b}:5", Err(BadTarget::BadHost)),
             ("300.1.1.1:5", Err(BadTarget::BadAddress)),
             ("127.0.0.1.:5", Err(BadTarget::BadAddress)),
             ("127.1:5", Err(BadTarget::BadAddress)),

@@ -1,9 +1,8 @@
 //! `--access`: a file of access rules, which can be read again; and `--token-file`, the token of a client.
 
-use std::fs;
-
 use taketurns::protocol::turns::{AccessRules, Bearer, TurnServer};
 
+use super::files;
 use super::options::{Extra, Extras};
 use super::server::Site;
 use super::tls::Reload;
@@ -71,15 +70,14 @@ impl Access {
 }
 
 fn read(file: &str) -> Result<AccessRules, String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    text.parse().map_err(|error| format!("{file}: {error}"))
+    files::read_text(file)?.parse().map_err(|error| format!("{file}: {error}"))
 }
 
 /// Returns the token of a client, from the file or else from the environment, if there is one. It is not an
 /// option, because other users of the machine can read those.
 pub fn token(file: Option<&str>) -> Result<Option<Bearer>, String> {
     let (source, text) = match file {
-        Some(file) => (file, fs::read_to_string(file).map(Some).map_err(|error| format!("{file}: {error}"))?),
+        Some(file) => (file, Some(files::read_text(file)?)),
         None => ("TAKETURNS_TOKEN", super::environment("TAKETURNS_TOKEN")),
     };
     text.map(|text| text.trim().parse().map_err(|error| format!("{source}: {error}"))).transpose()

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use signal_hook::consts::{SIGCHLD, SIGCONT, SIGTSTP};
+use signal_hook::consts::{SIGCHLD, SIGCONT};
 use taketurns::net::now;
 use taketurns::time::{Instant, Now};
 
@@ -74,7 +74,7 @@ impl Guarded {
         match (signal, &self.job) {
             (SIGCHLD, _) => {}
             // A command that kept running alone would not learn that its turn is over.
-            (SIGTSTP, job) => {
+            (signal, job) if signals::STOPPING.contains(&signal) => {
                 signals::stop(signal, || job.iter().for_each(|job| job.signal(Signal::STOP)));
             }
             // The stop may have lasted longer than the turn.

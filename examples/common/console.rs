@@ -5,7 +5,6 @@
 //! and `/dev/null`. They never block, so they are read whenever there is nothing else to do.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,7 +12,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use taketurns::net::{Driver, DriverConfig, Event, Target, TokenSpace, now, poll_timeout};
+use taketurns::net::{Driver, DriverConfig, Event, TokenSpace, now, poll_timeout};
 use taketurns::protocol::Protocol;
 use taketurns::time::LineBudget;
 
@@ -28,8 +27,8 @@ const STANDARD_INPUT: i32 = 0;
 /// The longest typed line.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// The most results of lookups that may wait for the loop.
-const LOOKUPS_MAX: usize = 16;
+/// The most calls of other threads that may wait for the loop.
+const CALLS_MAX: usize = 16;
 
 /// Clears the line of the cursor.
 const WIPE: &str = "\r\x1b[K";
@@ -52,10 +51,8 @@ pub struct Console<P: Protocol> {
     /// Whether standard input is left unread for now.
     held: bool,
     signals: Arc<Signals>,
-    /// Wakes the poll for other threads.
-    waker: Arc<Waker>,
-    /// The results of lookups that the network has requested.
-    lookups: (SyncSender<Found>, Receiver<Found>),
+    caller: Caller<P>,
+    calls: Receiver<Call<P>>,
     /// Limits output about peers.
     budget: LineBudget,
     prompt: &'static str,
@@ -63,7 +60,27 @@ pub struct Console<P: Protocol> {
     prompted: bool,
 }
 
-type Found = (Target, io::Result<Vec<SocketAddr>>);
+type Call<P> = Box<dyn FnOnce(&mut Screen<'_, P>) + Send>;
+
+/// Has the loop call functions for other threads.
+pub struct Caller<P: Protocol> {
+    calls: SyncSender<Call<P>>,
+    waker: Arc<Waker>,
+}
+
+impl<P: Protocol> Clone for Caller<P> {
+    fn clone(&self) -> Caller<P> {
+        Caller { calls: self.calls.clone(), waker: Arc::clone(&self.waker) }
+    }
+}
+
+impl<P: Protocol> Caller<P> {
+    pub fn call(&self, call: impl FnOnce(&mut Screen<'_, P>) + Send + 'static) {
+        // A loop that is gone has nothing to call.
+        let _ = self.calls.send(Box::new(call));
+        let _ = self.waker.wake();
+    }
+}
 
 /// Requests made by signals.
 #[derive(Default)]
@@ -91,7 +108,7 @@ enum Readiness {
     Ended,
 }
 
-impl<P: Protocol> Console<P> {
+impl<P: Protocol + 'static> Console<P> {
     pub fn new(protocol: P, prompt: &'static str) -> Result<Console<P>, String> {
         let describe = |error: io::Error| format!("cannot set up a poll: {error}; see ulimit -n");
         let poll = Poll::new().map_err(describe)?;
@@ -115,6 +132,7 @@ impl<P: Protocol> Console<P> {
         super::signals::at_terminal(wake(|seen| &seen.end), wake(|seen| &seen.redraw))?;
         let input = Input { partial: Vec::new(), editor: terminal::take_over(), readiness };
         let events = Events::with_capacity(64);
+        let (sender, calls) = sync_channel(CALLS_MAX);
         Ok(Console {
             poll,
             events,
@@ -122,8 +140,8 @@ impl<P: Protocol> Console<P> {
             input,
             held: false,
             signals,
-            waker,
-            lookups: sync_channel(LOOKUPS_MAX),
+            caller: Caller { calls: sender, waker },
+            calls,
             budget: LineBudget::new(news::LINES_MAX),
             prompt,
             prompted: false,
@@ -157,23 +175,20 @@ impl<P: Protocol> Console<P> {
             readable |= !self.held && event.token() == INPUT && self.input.readiness == Readiness::Polled;
             self.driver.handle_event(now, event);
         }
-        for (target, found) in self.lookups.1.try_iter() {
-            self.driver.resolved(now, &target, found);
-        }
-        self.driver.finish_batch(now).map_err(|error| error.to_string())?;
         let omitted = self.budget.take_omitted(now.instant);
         let mut screen =
             Screen { driver: &mut self.driver, budget: &mut self.budget, prompted: &mut self.prompted };
+        self.calls.try_iter().for_each(|call| call(&mut screen));
+        screen.driver.finish_batch(now).map_err(|error| error.to_string())?;
         if omitted > 0 {
             screen.line(format_args!("{}", news::left_out(omitted)));
         }
         while let Some(event) = screen.driver.poll_event() {
             match event {
                 Event::Resolve { target } => {
-                    let (answers, waker) = (self.lookups.0.clone(), self.waker.clone());
+                    let caller = self.caller.clone();
                     lookup::start(target, move |target, found| {
-                        let _ = answers.send((target, found));
-                        let _ = waker.wake();
+                        caller.call(move |screen| screen.driver.resolved(now, &target, found));
                     });
                 }
                 event => on(&mut screen, Happening::Network(event)),
@@ -225,6 +240,11 @@ impl<P: Protocol> Console<P> {
             let source = &mut SourceFd(&STANDARD_INPUT);
             let _ = self.poll.registry().reregister(source, INPUT, Interest::READABLE);
         }
+    }
+
+    /// Returns what lets other threads reach this loop.
+    pub fn caller(&self) -> Caller<P> {
+        self.caller.clone()
     }
 
     /// Prints a line.

@@ -11,7 +11,7 @@ use taketurns::protocol::turns::{
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
 
-use super::remote::{Remote, follow};
+use super::remote::{Remote, follow, words_of};
 
 /// The counting clients of one process.
 pub struct Counting {
@@ -165,7 +165,6 @@ impl Counting {
             News::Bye(bye) if bye.code != Bye::Left => {
                 let is_followed = follow(driver, &bye);
                 let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
-                let words = bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::loggable);
                 // A server that is being replaced is no reason to warn.
                 let level = match bye.code {
                     Bye::ShuttingDown | Bye::BadSecret => Level::Info,
@@ -174,7 +173,7 @@ impl Counting {
                 };
                 if may_log(level, now, driver) {
                     let name = counter.name;
-                    log!(level, "{name}: the server closes the connection: {} ({words}){hint}", bye.code);
+                    log!(level, "{name}: the server closes the connection: {}{hint}", words_of(&bye));
                 }
             }
             News::Ended { why, dial } => {

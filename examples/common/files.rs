@@ -13,6 +13,27 @@ use rustix::fs::{OFlags, fcntl_setfl};
 /// The most symbolic links that are followed, as many as on Linux.
 const LINKS_MAX: usize = 40;
 
+/// The most bytes of a file of options, such as certificates, rules or a token.
+const OPTIONS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Reads a file that an option names. It may be a pipe, as in `--access <(command)`, so this waits for its
+/// writer. The error names the file.
+pub fn read(file: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|opened| opened.take(OPTIONS_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("{file}: {error}"))?;
+    match bytes.len() as u64 > OPTIONS_BYTES_MAX {
+        true => Err(format!("{file}: it has more than {OPTIONS_BYTES_MAX} bytes")),
+        false => Ok(bytes),
+    }
+}
+
+/// As [`read`], for text.
+pub fn read_text(file: &str) -> Result<String, String> {
+    String::from_utf8(read(file)?).map_err(|_| format!("{file}: it is not UTF-8"))
+}
+
 /// A file that belongs to the program. Errors name the file.
 #[derive(Clone)]
 pub struct OwnFile {
@@ -78,9 +99,7 @@ impl OwnFile {
             Err(error) => return Err(describe(error)),
         };
         old.as_ref().map_or(Ok(()), check_regular)?;
-        let mut beside = target.clone().into_os_string();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
+        let beside = beside(&target);
         let written = write_beside(&beside, old.as_ref(), text).and_then(|()| {
             fs::rename(&beside, &target).map_err(|error| match error.kind() {
                 ErrorKind::ResourceBusy => {
@@ -122,6 +141,13 @@ impl fmt::Display for OwnFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.display().fmt(f)
     }
+}
+
+/// Returns where the contents of a file are written before they replace it.
+fn beside(target: &Path) -> PathBuf {
+    let mut beside = target.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
 }
 
 fn write_beside(beside: &Path, old: Option<&Metadata>, text: &str) -> Result<(), String> {
@@ -170,6 +196,11 @@ fn options() -> OpenOptions {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     options.custom_flags(flags.cast_signed());
     options
+}
+
+/// Returns whether `file` is where a new state is written before it replaces the one at `state`.
+pub fn is_beside(state: &Path, file: &Path) -> bool {
+    OwnFile::new(state, "").target().is_ok_and(|target| lead_to_one(&beside(&target), file))
 }
 
 /// Returns whether two paths lead to the same existing file.

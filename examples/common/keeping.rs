@@ -301,7 +301,7 @@ impl Etcd {
     fn config(&self, listen: &[std::net::SocketAddr]) -> Result<taketurns::etcd::EtcdConfig, String> {
         use taketurns::etcd::EtcdConfig;
 
-        let read = |file: &String| std::fs::read(file).map_err(|error| format!("{file}: {error}"));
+        let read = |file: &String| super::files::read(file);
         let members = self.members.split(',').map(|member| member.trim().to_owned()).collect();
         let listen = listen.iter().map(std::net::SocketAddr::to_string).collect::<Vec<_>>().join(",");
         let advertise = self.advertise.clone().unwrap_or(listen);
@@ -391,8 +391,11 @@ mod journal {
         };
         // Existing files are not overwritten.
         let mut to = File::create_new(file).map_err(failed)?;
-        to.write_all(&text).map_err(failed)?;
-        to.sync_all().map_err(failed)
+        to.write_all(&text).and_then(|()| to.sync_all()).map_err(|error| {
+            // A part of an export is worth nothing, and would be in the way of the next attempt.
+            let _ = std::fs::remove_file(file);
+            failed(error)
+        })
     }
 
     pub(super) fn import(dir: &str, file: &str) -> Result<(), String> {

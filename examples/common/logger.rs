@@ -9,7 +9,8 @@ struct Logger;
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        // mio has a line for each connection, whoever causes it.
+        metadata.level() <= log::max_level() && !metadata.target().starts_with("mio")
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use taketurns::net::{Driver, Target, now};
-use taketurns::protocol::turns::{Bearer, Bye, ClientConfig, ClientId, ConfigError, Farewell, TurnClient};
+use taketurns::net::{Driver, Event, Target, now};
+use taketurns::protocol::turns::{
+    Bearer, Bye, ClientConfig, ClientEvent, ClientId, ConfigError, Farewell, News, TurnClient,
+};
 use taketurns::turn::Demand;
 use taketurns::wire::Framing;
 
@@ -90,6 +92,51 @@ impl Remote {
         }
         Ok(client)
     }
+}
+
+/// Tells when nobody serves a client, and why: once, until somebody does.
+#[derive(Default)]
+pub struct Troubles {
+    is_told: bool,
+    /// The server has said why it closes the connection.
+    is_explained: bool,
+}
+
+impl Troubles {
+    /// Returns why nobody serves the client, if an event tells.
+    pub fn of(&mut self, event: &Event<ClientEvent>) -> Option<String> {
+        match event {
+            Event::Unreachable { target, error, .. } => Some(format!("cannot connect to {target}: {error}")),
+            Event::Closed { .. } if std::mem::take(&mut self.is_explained) => None,
+            Event::Closed { peer, reason, .. } => Some(format!("{peer}: {reason}")),
+            Event::Protocol(ClientEvent { news: News::Bye(bye), .. }) => {
+                self.is_explained = true;
+                let is_usual =
+                    matches!(bye.code, Bye::Moved | Bye::BadSecret | Bye::ShuttingDown | Bye::Left);
+                (!is_usual).then(|| format!("the server closes the connection: {}", words_of(bye)))
+            }
+            Event::Protocol(ClientEvent { news: News::Ended { .. }, .. }) => None,
+            Event::Protocol(_) => {
+                *self = Troubles::default();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    pub fn mention(&mut self, trouble: &str) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            super::complain(format_args!(
+                "{trouble}; trying again until a server takes this client (see --connect)"
+            ));
+        }
+    }
+}
+
+/// Returns the code and the words with which a server closes a connection.
+pub fn words_of(bye: &Farewell) -> String {
+    let words = bye.words.as_deref().map_or_else(|| bye.code.words().to_owned(), super::loggable);
+    format!("{} ({words})", bye.code)
 }
 
 /// Goes where the server sends the client, if it does. Returns whether it is followed.

@@ -1,13 +1,13 @@
 //! Signals. SIGINT, SIGTERM and SIGHUP all mean the same: the first lets a program finish, and a later one
 //! ends it at once. But a server with files to read again does that on SIGHUP.
 
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use signal_hook::consts::{
-    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1,
-    SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTSTP,
+    SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -22,10 +22,11 @@ use super::terminal;
 const ONE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Signals that end a program by default.
-const DEADLY: [i32; 8] = [SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGXCPU];
+const DEADLY: [i32; 10] =
+    [SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO, SIGSYS];
 
 /// Signals that stop a program by default.
-const STOPPING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
+pub const STOPPING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// The time of the first signal that asked for the end.
 static ASKED: OnceLock<Instant> = OnceLock::new();
@@ -36,19 +37,30 @@ pub fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), String> {
     on_first_or_reload(drain, None)
 }
 
-/// Reads files again, on the thread that waits for signals.
+/// Reads files again.
 pub type Reload = Box<dyn FnMut() + Send>;
 
 /// Like [`on_first`], for a server that may have files to read again.
-pub fn on_first_or_reload(
-    drain: impl Fn() + Send + 'static,
-    mut reload: Option<Reload>,
-) -> Result<(), String> {
+pub fn on_first_or_reload(drain: impl Fn() + Send + 'static, reload: Option<Reload>) -> Result<(), String> {
     let mut end = End(drain);
-    listen(&asking(), move |signal| match &mut reload {
+    let reload = reload.map(on_a_thread);
+    listen(&asking(), move |signal| match &reload {
         Some(reload) if signal == SIGHUP => reload(),
         _ => end.signalled(signal),
     })
+}
+
+/// Returns a function that has a thread read files again. A file can keep its reader waiting for any time: a
+/// FIFO without a writer, or one on a server that is away.
+#[allow(clippy::disallowed_methods, reason = "neither the loop nor a signal waits for files")]
+pub fn on_a_thread(mut reload: Reload) -> impl Fn() + Send {
+    let (ask, asked) = sync_channel(1);
+    std::thread::spawn(move || asked.iter().for_each(|()| reload()));
+    move || match ask.try_send(()) {
+        Ok(()) => {}
+        Err(TrySendError::Full(())) => log::warn!("the files are still being read"),
+        Err(TrySendError::Disconnected(())) => log::error!("the files cannot be read again"),
+    }
 }
 
 /// Like [`on_first`], for a program that has changed the mode of a terminal. It restores the mode at every
@@ -111,6 +123,11 @@ pub fn left_of(total: Duration) -> Duration {
 pub fn ignore_file_limit() {
     // The failed write itself is reported.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
+
+/// Returns the signals that ask for the end, end or stop a program, and those about its children.
+pub fn all() -> Vec<i32> {
+    [&asking()[..], &DEADLY, &STOPPING, &[SIGCONT, SIGCHLD]].concat()
 }
 
 /// Returns the signals that ask for the end.

@@ -86,7 +86,7 @@ impl State {
     }
 
     /// Saves all changes, for a limited time.
-    pub fn finish(mut self, server: &CounterServer) {
+    pub fn finish(mut self, server: &CounterServer) -> Result<(), String> {
         // This also makes room in the queue.
         let is_late = self.texts.flush(signals::left_of(END_WITHIN)).is_late;
         if !is_late && (self.has_changed || self.is_failing.load(Ordering::Relaxed)) {
@@ -94,8 +94,9 @@ impl State {
             self.has_changed |= self.texts.flush(signals::left_of(END_WITHIN)).is_late;
         }
         if is_late || self.has_changed || self.is_failing.load(Ordering::Relaxed) {
-            warn!("{}: the last changes are not saved", self.file);
+            return Err(format!("{}: the last changes are not saved", self.file));
         }
+        Ok(())
     }
 
     fn queue(&self, server: &CounterServer) -> bool {

@@ -147,9 +147,9 @@ mod absent {
 
 #[cfg(feature = "tls")]
 mod files {
-    use std::fs;
     use std::net::SocketAddr;
 
+    use super::super::files::read;
     use super::super::options::wrong_usage;
     use super::*;
     use taketurns::tls::{Acceptor, Clients, Connector, File, Identity, TlsError};
@@ -213,10 +213,6 @@ mod files {
             };
             format!("{}: {error}", file.unwrap_or(&self.certificates))
         }
-    }
-
-    fn read(file: &str) -> Result<Vec<u8>, String> {
-        fs::read(file).map_err(|error| format!("{file}: {error}"))
     }
 
     /// Returns a certificate and its key, or neither.

@@ -82,21 +82,31 @@ fn is_http(line: &[u8]) -> bool {
     else {
         return false;
     };
-    !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && version.starts_with(b"HTTP/1.")
+    !method.is_empty() && method.iter().copied().all(may_be_in_method) && version.starts_with(b"HTTP/1.")
+}
+
+/// A web page may invent methods, such as `17` or `x`, of all bytes of an HTTP token.
+fn may_be_in_method(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The first word of a connection without delimiters, whose first line may come in any number of pieces: each
 /// is a message of its own, and none of them needs to look like a request line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FirstWord {
-    /// Nothing but capitals so far. They are counted up to the length of the shortest method.
+    /// Nothing but capitals so far. They are counted up to the length of the shortest method that is not
+    /// invented.
     Capitals(u8),
-    /// A method of HTTP, and the space after it.
+    /// Another word that may be a method.
+    Invented,
+    /// Such a word and a space. With a `/` after that it is a method.
+    Space,
+    /// A method of HTTP.
     Method,
     Other,
 }
 
-/// The methods of HTTP have at least three letters.
+/// The methods that are not invented have at least three letters.
 const METHOD_BYTES_MIN: u8 = 3;
 
 impl Default for FirstWord {
@@ -108,16 +118,22 @@ impl Default for FirstWord {
 impl FirstWord {
     /// Takes the next piece of the line.
     pub(crate) fn take(&mut self, piece: &[u8]) {
-        let FirstWord::Capitals(mut capitals) = *self else { return };
-        let mut bytes = if self.has_begun() { piece } else { piece.trim_ascii_start() }.iter();
-        *self = loop {
-            match bytes.next() {
-                None => break FirstWord::Capitals(capitals),
-                Some(b'A'..=b'Z') => capitals = (capitals + 1).min(METHOD_BYTES_MIN),
-                Some(b' ') if capitals == METHOD_BYTES_MIN => break FirstWord::Method,
-                Some(_) => break FirstWord::Other,
+        for &byte in if self.has_begun() { piece } else { piece.trim_ascii_start() } {
+            if matches!(*self, FirstWord::Method | FirstWord::Other) {
+                return;
             }
-        };
+            *self = match (*self, byte) {
+                (FirstWord::Capitals(capitals), b'A'..=b'Z') => {
+                    FirstWord::Capitals((capitals + 1).min(METHOD_BYTES_MIN))
+                }
+                (FirstWord::Capitals(METHOD_BYTES_MIN), b' ') | (FirstWord::Space, b'/') => FirstWord::Method,
+                (FirstWord::Capitals(1..) | FirstWord::Invented, b' ') => FirstWord::Space,
+                (FirstWord::Capitals(_) | FirstWord::Invented, byte) if may_be_in_method(byte) => {
+                    FirstWord::Invented
+                }
+                _ => FirstWord::Other,
+            };
+        }
     }
 
     /// Whether any of it has come.
@@ -133,6 +149,9 @@ mod tests {
     const FOREIGN: &[&[u8]] = &[
         b"GET / HTTP/1.1\r\nHost: x\r\n",
         b"POST /a?b=c HTTP/1.0\n",
+        b"get / HTTP/1.1\n",
+        b"17 / HTTP/1.1\r\n",
+        b"M-SEARCH / HTTP/1.1\r\n",
         b"\x16\x03\x01\x02\x00\x01\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"PI\x00NG\n",
@@ -150,7 +169,7 @@ mod tests {
         "J\u{f6}rg:5\r\n".as_bytes(),
         b"ANSWER :tab\there\n",
         b"GET / HTTP/1.1 x\n",
-        b"get / HTTP/1.1\n",
+        b"g:t / HTTP/1.1\n",
         b"PUT  5\n",
         b"a\n\x16\x03\xff",
         b"two words:3\r",
@@ -172,7 +191,11 @@ mod tests {
         let head = b"POST / HTTP/1.1";
         assert!(!looks_foreign(head) && is_foreign(head, Extent::Whole));
         assert!(!looks_foreign(b"a\xc3") && is_foreign(b"a\xc3", Extent::Whole));
-        for ours in [&b"C 0 dance"[..], b"Client1:1", b"GE /", b"GET:1", b"GET x\ny", b""] {
+        for method in ["x", "17", "patch", "M-SEARCH", "C"] {
+            let cut = format!("{method} /{}", "a".repeat(5000));
+            assert!(!looks_foreign(cut.as_bytes()) && is_foreign(cut.as_bytes(), Extent::Cut));
+        }
+        for ours in [&b"C 0 dance"[..], b"Client1:1", b"GE x", b"GET:1", b"GET x\ny", b"", b"/ /", b"x"] {
             assert!(!is_foreign(ours, Extent::Cut), "{}", ours.escape_ascii());
         }
     }
@@ -183,6 +206,13 @@ mod tests {
             (&b"POST / HTTP/1.1"[..], FirstWord::Method),
             (b"\r\nGET /", FirstWord::Method),
             (b"PROPFIND ", FirstWord::Method),
+            (b"17 /", FirstWord::Method),
+            (b"C /", FirstWord::Method),
+            (b"M-SEARCH /a", FirstWord::Method),
+            (b"17 5", FirstWord::Other),
+            (b"Post ", FirstWord::Space),
+            (b"POST1", FirstWord::Invented),
+            (b" /", FirstWord::Other),
             (b"PO", FirstWord::Capitals(2)),
             (b"POST", FirstWord::Capitals(3)),
             (b"POST\n /", FirstWord::Other),

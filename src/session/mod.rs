@@ -23,6 +23,7 @@ pub(crate) use credential::SHOWN_BYTES_MAX;
 pub use credential::{Epoch, InvalidHex, Redacted, Secret, Token};
 pub use foreign::looks_foreign;
 pub(crate) use foreign::{Extent, FirstWord, is_foreign};
+pub(crate) use name::is_format;
 pub use name::{InvalidName, NAME_BYTES_MAX, Name, RawName};
 pub use reply::{Reply, SeatState};
 pub use request::{Content, DEFAULT_RING, Fence, Join, Request, Unreadable};

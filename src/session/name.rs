@@ -93,7 +93,7 @@ static PLAIN: [bool; 256] = {
     plain
 };
 
-fn is_format(c: char) -> bool {
+pub(crate) fn is_format(c: char) -> bool {
     let after = FORMAT_CHARACTERS.partition_point(|&(_, last)| last < c);
     FORMAT_CHARACTERS.get(after).is_some_and(|&(first, _)| first <= c)
 }

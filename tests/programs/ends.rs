@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use support::bare::{PATIENCE, free_address};
 
 use crate::outputs::full_pipe;
+use crate::process::folder::Folder;
 use crate::process::programs::example;
-use crate::process::{Reading, Sent};
-use crate::programs::{RawPeer, Server, assert_alternates, turn_client};
+use crate::process::{Line, Process, Reading, Sent};
+use crate::programs::{LinePeer, RawPeer, Server, assert_alternates, turn_client};
 
 /// [A6] SIGTERM and SIGINT drain and exit 0, servers and clients.
 #[test]
@@ -28,6 +29,55 @@ fn the_first_signal_drains_and_exits_0() {
         client.signal(signal);
         client.expect_exit(0, PATIENCE);
     }
+}
+
+/// [A6] The same for the other servers.
+#[test]
+fn every_server_drains_and_exits_0_on_each_signal() {
+    for program in ["tic_tac_toe", "echo_server", "rank_server", "counter_server"] {
+        for signal in ["TERM", "INT", "HUP"] {
+            if signal == "HUP" && is_nohup() {
+                continue;
+            }
+            let address = free_address();
+            let mut server = Process::spawn(example(program).args(["--listen", &address]));
+            let deadline = Instant::now() + PATIENCE;
+            let _client = loop {
+                match TcpStream::connect(&address) {
+                    Ok(client) => break client,
+                    Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+                    Err(error) => server.fail(&error.to_string()),
+                }
+            };
+            server.signal(signal);
+            server.expect_exit(0, PATIENCE);
+        }
+    }
+}
+
+/// [A6, T32] A named pipe without a writer, or a file on a network that is away, keeps its reader waiting.
+/// That delays neither the service nor a signal.
+#[test]
+fn a_file_that_keeps_its_reader_waiting_delays_nothing_but_itself() {
+    if is_nohup() {
+        return;
+    }
+    let folder = Folder::new();
+    std::fs::write(folder.path("rules"), format!("sha256:{} ring=main\n", "0".repeat(64)))
+        .expect("a folder of this test's");
+    let rules = folder.path("rules").into_os_string().into_string().expect("UTF-8");
+    let mut server = Server::start(&["--access", &rules]);
+    folder.pipe("rules");
+    // Of those that arrive, one is read and one waits. Several may arrive as one.
+    for _ in 0..20 {
+        server.process.signal("HUP");
+    }
+    let is_said = |line: &Line| line.text.contains("the files are still being read");
+    server.process.wait_for_line("a warning", is_said, PATIENCE);
+    let mut client = LinePeer::connect(&server.address, "PING");
+    client.hears("PONG");
+    server.process.signal("TERM");
+    server.process.expect_exit(0, PATIENCE);
 }
 
 /// [T32] The holder may finish; then all clients are told and closed.
@@ -161,7 +211,7 @@ fn server_with_a_silent_holder() -> (Server, [RawPeer; 2]) {
 }
 
 /// Returns whether these tests, and the programs that they start, ignore SIGHUP.
-fn is_nohup() -> bool {
+pub(crate) fn is_nohup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)

@@ -150,6 +150,14 @@ fn only_those_take_part_whom_a_file_of_rules_allows() {
     floor.types("reload");
     floor.shows("A file is read again.");
     ann.hears("BYE forbidden ");
+    // A file that keeps its reader waiting.
+    folder.pipe("rules");
+    for _ in 0..3 {
+        floor.types("reload");
+    }
+    floor.complains("the files are still being read");
+    floor.types("say I am still here, too");
+    bob.hears("SAY :I am still here, too");
     let mut floor = Floor::open(&[]);
     floor.types("reload");
     floor.complains("there are no files to read: see --access and --tls-cert");

@@ -44,8 +44,7 @@ struct Gate {
 impl Gate {
     fn new() -> Gate {
         let folder = Folder::new();
-        let made = Command::new("mkfifo").arg(folder.path("gate")).status().expect("mkfifo runs");
-        assert!(made.success());
+        folder.pipe("gate");
         Gate { folder }
     }
 
@@ -120,6 +119,49 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
     assert_eq!(process.lines(Stream::Out), ["-h --ring=x -V -- -"]);
     lock(&server.address, &[], &["no-such-command"]).expect_exit(127, PATIENCE);
     lock(&server.address, &[], &["sh", "-c", "kill -9 $$"]).expect_exit(128 + 9, PATIENCE);
+}
+
+/// A signal that would end `turn_lock` alone would leave the command running without a turn.
+#[test]
+fn signals_that_end_programs_are_passed_on_to_the_command() {
+    let server = server(&[]);
+    for (signal, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("IO", 29)] {
+        let mut holder = lock(&server.address, &[], &["sh", "-c", "echo it runs; sleep 600 & wait"]);
+        prints(&mut holder, "it runs");
+        holder.signal(signal);
+        holder.expect_exit(128 + number, PATIENCE);
+    }
+    let command =
+        format!("trap 'echo heard' USR1; echo it runs; {}", "until sleep 600 & wait $!; do exit 0; done");
+    let mut holder = lock(&server.address, &[], &["sh", "-c", &command]);
+    prints(&mut holder, "it runs");
+    holder.signal("USR1");
+    prints(&mut holder, "heard");
+    holder.expect_exit(0, PATIENCE);
+}
+
+/// A server that is full, or that is none for locks.
+#[test]
+fn a_lock_says_why_a_server_does_not_take_it() {
+    let full = server(&["--max-clients", "1"]);
+    let mut holder = LinePeer::connect(&full.address, "JOIN holder");
+    holder.hears("WELCOME ");
+    let mut at_once = lock(&full.address, &["--try"], &["true"]);
+    at_once.expect_exit(1, PATIENCE);
+    assert!(expect_one_complaint(&at_once).contains("the server closes the connection: full"));
+    let mut patient = lock(&full.address, &[], &["echo", "it runs"]);
+    complains(&mut patient, "the server closes the connection: full");
+    complains(&mut patient, "trying again until a server takes this client (see --connect)");
+    holder.says("LEAVE");
+    prints(&mut patient, "it runs");
+    patient.expect_exit(0, PATIENCE);
+    assert_eq!(patient.lines(Stream::Err).len(), 1, "it is said once");
+    for options in [&["--framing", "raw"][..], &["--framing", "raw", "--clients", "1"]] {
+        let server = Server::start(options);
+        let mut at_once = lock(&server.address, &["--try"], &["true"]);
+        at_once.expect_exit(1, PATIENCE);
+        assert!(expect_one_complaint(&at_once).contains(&format!("{}: closed", server.address)));
+    }
 }
 
 #[test]
@@ -284,8 +326,9 @@ fn a_suspended_holder_suspends_its_command() {
     let script = format!("echo shell $$; {}", gate.script());
     let mut holder = lock(&server.address, &[], &["sh", "-c", &script]);
     prints(&mut holder, "turn 1");
-    for _ in 0..2 {
-        holder.signal("TSTP");
+    // TTOU comes when it writes to a terminal on which only the foreground may write.
+    for signal in ["TSTP", "TTOU", "TSTP"] {
+        holder.signal(signal);
         wait_for_state(&mut holder, true);
         holder.signal("CONT");
         wait_for_state(&mut holder, false);

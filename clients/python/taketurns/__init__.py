@@ -987,7 +987,7 @@ class Machine:
             self._secret, self._joins_anew = None, True
             self._settle(Unknown())
         elif code == "moved":
-            self._is_redirected = at is not None and self._redirects < REDIRECTS_MAX
+            self._is_redirected = at is not None and _are_addresses(at) and self._redirects < REDIRECTS_MAX
             self.elsewhere = at if self._is_redirected else None
             self._redirects = self._redirects + 1 if self._is_redirected else 0
 
@@ -1077,14 +1077,22 @@ def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    is_shown = all(c.isprintable() and c not in " /" for c in host)
+    if not colon or not host or not is_shown or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"{text!r} is no address: expected HOST:PORT, as in 127.0.0.1:5001")
     return host, int(port)
 
 
 def _addresses(text: str) -> list[tuple[str, int]]:
     """Of several servers, which stand by for each other, with commas between."""
-    return [_address(address) for address in text.split(",")]
+    return [_address(address.strip()) for address in text.split(",")]
+
+
+def _are_addresses(text: str) -> bool:
+    try:
+        return bool(_addresses(text))
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:
@@ -1118,6 +1126,8 @@ class _Connection(asyncio.Protocol):
             # Where nobody listens, a connection may get its own end as its other one, and would keep the server from its port.
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return transport.abort()
+        # A server may have the port of this end, at once and while the connection lasts.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         is_secure = transport.get_extra_info("ssl_object") is not None
         self._driver._opened(is_private=is_secure or peer is not None and _is_loopback(peer[0]))
 
@@ -1161,6 +1171,8 @@ class Driver:
         self._is_pumping = True
         machine, loop = self.machine, asyncio.get_running_loop()
         try:
+            # A server that keeps sending would have the timer below set again and again before it is over.
+            machine.expired(time.monotonic())
             while (event := machine.poll_event()) is not None:
                 self._hear(event)
         finally:
@@ -1195,12 +1207,7 @@ class Driver:
 
     def _aim(self) -> list[tuple[str, int]]:
         """Returns the addresses to try. Where a server sent the client, its certificate has the same name."""
-        try:
-            return _addresses(self.machine.elsewhere) if self.machine.elsewhere else self._addresses
-        except ValueError as error:
-            _log.warning("the server sent the client to an address that cannot be: %s", error)
-            self.machine.elsewhere = None
-            return self._addresses
+        return _addresses(self.machine.elsewhere) if self.machine.elsewhere else self._addresses
 
     async def _connect(self, connection: _Connection, timeout: float) -> None:
         loop = asyncio.get_running_loop()
@@ -1369,7 +1376,7 @@ class _Front:
 
     def _mention(self, event: Disconnected | Farewell) -> None:
         """Logs a trouble once, until there is another one."""
-        trouble = event.why if isinstance(event, Disconnected) else f"{event.code}: {event.words}"
+        trouble = event.why if isinstance(event, Disconnected) else f"{event.code}: {event.words or 'no reason is given'}"
         if trouble != self._trouble and not self._machine.ended and not (isinstance(event, Farewell) and event.code == "left"):
             _log.warning("%s: %s", self._options.name or f"watcher of {self.ring}", printable(trouble))
         self._trouble = trouble

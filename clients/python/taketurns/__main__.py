@@ -31,15 +31,19 @@ def main(words: list[str]) -> int:
     except (OSError, ValueError) as error:
         return complain(str(error))
     if options.program == "join":
-        return asyncio.run(_join(options))
+        return _run(_join(options))
     if not command:
         parser.error("expected a command, as in: lock gpu0 -- make test")
     if not hasattr(os, "waitid"):
         return complain("lock needs waitid(2), which this system or this Python lacks")
     from taketurns import _lock
 
-    code: int = asyncio.run(_lock.lock(options, command))
-    return code
+    return _run(_lock.lock(options, command))
+
+
+def _run(program: Coroutine[Any, Any, int]) -> int:
+    """Runs a program. asyncio.run would wait for the thread of a resolver that does not answer, and so would the end of Python: see `run`."""
+    return asyncio.new_event_loop().run_until_complete(program)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -303,7 +307,10 @@ def _print(news: taketurns.News) -> None:
 
 
 def run() -> NoReturn:
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

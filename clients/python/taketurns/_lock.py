@@ -174,6 +174,9 @@ class Lock:
     def _signalled(self, number: int) -> None:
         if self._job is not None:
             self._job.signal(number)
+        elif self._code is not None:
+            # It is leaving, and is asked again.
+            os._exit(128 + number)
         else:
             self._end(128 + number, "")
             self._act()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import tempfile
+import threading
 import time
 import unittest
 
@@ -48,6 +50,28 @@ class Peer:
         return line.strip()
 
 
+class Flood:
+    """A server that never stops sending."""
+
+    def __init__(self, case: unittest.TestCase) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        case.addCleanup(self._listener.close)
+        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._flood, args=[self._listener.accept()[0]], daemon=True).start()
+
+    def _flood(self, peer: socket.socket) -> None:
+        with peer, contextlib.suppress(OSError):
+            name = peer.recv(4096).split()[1].decode()
+            peer.sendall(f"WELCOME {name} seat=1 ring=main epoch=00000000000000aa resume={32 * '0'}\n".encode())
+            while True:
+                peer.sendall(b"PONG\n" * 10)
+
+
 class Lock(unittest.TestCase):
     def server(self, *options: str, port: int = 0) -> Server:
         always = ["--demand", "ask", "--clients", "1", "--hold-max", "none", "--turn-grace", "10s"]
@@ -76,6 +100,33 @@ class Lock(unittest.TestCase):
             return seats
 
         until(lambda: waiting() == count, f"{waiting()} wait, not {count}")
+
+    def test_a_server_that_never_stops_sending_keeps_nobody(self) -> None:
+        flood = Flood(self)
+        process = self.lock(flood.address, ["--timeout", "300ms"], "true")
+        self.ends(process, GAVE_UP)
+        process = self.lock(flood.address, [], "true")
+        time.sleep(1)
+        process.signal(signal.SIGTERM)
+        self.ends(process, 128 + signal.SIGTERM)
+        process = client("join", "ann", "--connect", flood.address)
+        self.addCleanup(process.stop)
+        process.wait_for("ann has a seat in main", process.err)
+        process.signal(signal.SIGTERM)
+        self.ends(process, 0)
+
+    def test_a_server_may_have_the_port_of_a_client(self) -> None:
+        server = self.server()
+        process = self.lock(server.address, [], "sh", "-c", "echo it runs; sleep 600")
+        process.wait_for("it runs")
+        # The only other end of its connection is the server's.
+        port = int(server.address.rpartition(":")[2])
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            ends = [[int(end.partition(":")[2], 16) for end in line.split()[1:3]] for line in list(table)[1:]]
+        (own,) = [here for here, there in ends if there == port and here != port]
+        self.server(port=own)
+        process.signal(signal.SIGTERM)
+        self.ends(process, 128 + signal.SIGTERM)
 
     def test_a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours(self) -> None:
         server = self.server()

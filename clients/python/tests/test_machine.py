@@ -475,10 +475,15 @@ class Ends(unittest.TestCase):
     def test_servers_that_send_one_around_are_followed_five_times(self) -> None:
         play = Play()
         for hop in range(14):
-            play.connect().hear(f"BYE moved at=b:{hop}").lose()
+            play.connect().hear(f"BYE moved at=b:{hop + 1}").lose()
             is_followed = hop % 6 != 5
-            self.assertEqual(play.machine.elsewhere, f"b:{hop}" if is_followed else None, hop)
+            self.assertEqual(play.machine.elsewhere, f"b:{hop + 1}" if is_followed else None, hop)
             self.assertEqual(play.machine.next_deadline() == play.now, is_followed, hop)
+
+    def test_an_address_that_cannot_be_is_not_followed(self) -> None:
+        for at in ["nowhere", "b:0", ",,,", "b:1,", "b:x", "\u202eb:1"]:
+            play = Play().connect().hear(f"BYE moved at={at}").lose()
+            self.assertEqual((play.machine.elsewhere, play.machine.next_deadline() == play.now), (None, False), at)
 
     def test_one_leaves_with_a_word_and_waits_a_second_for_the_reply(self) -> None:
         play = seated()

@@ -8,7 +8,7 @@ use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
 use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol, log_turned_away,
 };
-use crate::session::Redacted;
+use crate::session::{Extent, Redacted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the counter protocol, without sockets: a [`Protocol`].
@@ -180,6 +180,12 @@ impl CounterServer {
 
     /// Takes the id, one raw message up to a space or line end. Returns how many bytes it took.
     fn read_id(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
+        // L6: an id may be a method, too.
+        if is_foreign(bytes, Extent::Cut) {
+            self.refuse(connection, "another protocol", bytes);
+            self.dismiss(connection, links);
+            return bytes.len();
+        }
         let greeting = bytes.trim_ascii_start();
         let begin = bytes.len() - greeting.len();
         let length = greeting.iter().position(u8::is_ascii_whitespace).unwrap_or(greeting.len());

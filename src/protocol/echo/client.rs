@@ -126,6 +126,9 @@ impl Protocol for EchoClient {
             EchoClientEvent::Unanswered(reason)
         } else {
             log_line!(links, Info, "received response of {} bytes", answer.len());
+            if reason != CloseReason::Finished {
+                log_line!(links, Warn, "the response may be incomplete: the connection was {reason}");
+            }
             EchoClientEvent::Answered(String::from_utf8_lossy(&answer).into_owned())
         });
         log_line!(links, Info, "connection closed");

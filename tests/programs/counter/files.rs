@@ -72,7 +72,7 @@ fn c05_owner_group_and_mode_of_the_state_stay() {
 #[test]
 fn c05_a_path_that_is_not_a_file_is_refused_at_once_with_a_message() {
     let folder = Folder::new();
-    mkfifo(&folder.path("pipe"));
+    folder.pipe("pipe");
     let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).expect("a folder of ours");
     symlink("loop", folder.path("loop")).expect("a folder of ours");
     fs::write(folder.path("large"), "17 5 -\n".repeat(200_000)).expect("a folder of ours");
@@ -98,11 +98,15 @@ fn c05_a_path_that_is_not_a_file_is_refused_at_once_with_a_message() {
 fn c05_the_same_file_for_state_and_log_is_wrong_usage() {
     let folder = Folder::new();
     symlink("server.log", folder.path("link")).expect("a folder of ours");
-    let mut server =
-        Process::spawn(server_command(&folder, "127.0.0.1:0").arg("--state").arg(folder.path("link")));
-    server.expect_exit(2, PATIENCE);
-    let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
-    assert!(said.contains("the same file"), "{said}");
+    // A new state is written to `state.new` before it replaces the old one.
+    for (state, log) in [("link", "server.log"), ("state", "state.new")] {
+        let mut command = example("counter_server");
+        command.args(["--listen", "127.0.0.1:0", "--log-file"]).arg(folder.path(log));
+        let mut server = Process::spawn(command.arg("--state").arg(folder.path(state)));
+        server.expect_exit(2, PATIENCE);
+        let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
+        assert!(said.contains("the same file"), "{said}");
+    }
 }
 
 /// In a container a single file may be mounted, which can be written but not replaced.
@@ -129,7 +133,7 @@ fn c05_a_state_that_is_a_mount_point_is_refused_with_a_message() {
 #[test]
 fn c06_a_pipe_without_a_reader_is_refused_at_once() {
     let folder = Folder::new();
-    mkfifo(&folder.path("log"));
+    folder.pipe("log");
     let mut server = Process::spawn(&mut with_log(&folder.path("log")));
     server.expect_exit(1, PATIENCE);
     let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
@@ -139,8 +143,7 @@ fn c06_a_pipe_without_a_reader_is_refused_at_once() {
 #[test]
 fn c06_a_log_reader_that_stops_does_not_stop_the_server() {
     let folder = Folder::new();
-    let log = folder.path("log");
-    mkfifo(&log);
+    let log = folder.pipe("log");
     let nonblocking = 0o4000;
     let mut reader = OpenOptions::new().read(true).custom_flags(nonblocking).open(&log).expect("a pipe");
     let mut server = Server::spawn(&mut with_log(&log));
@@ -220,9 +223,4 @@ fn flood(address: &str) {
     peer.send(&format!("{} ", i64::MIN).repeat(990));
     peer.send("odd ");
     peer.recv();
-}
-
-fn mkfifo(path: &Path) {
-    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
-    assert!(made.success(), "no pipe at {}", path.display());
 }

@@ -9,23 +9,47 @@ use support::bare::PATIENCE;
 use support::ms;
 
 use super::{Peer, Server, server_command, with_state};
+use crate::ends::is_nohup;
 use crate::process::folder::Folder;
 use crate::process::{Process, Stream};
 
 #[test]
-fn c05_the_state_survives_sigterm() {
+fn c05_the_state_survives_each_signal() {
+    for signal in ["TERM", "INT", "HUP"] {
+        if signal == "HUP" && is_nohup() {
+            continue;
+        }
+        let folder = Folder::new();
+        let mut server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+        let (mut peer, _) = Peer::begin(&server.address, "17");
+        peer.send("41 odd ");
+        let random = peer.recv();
+        server.process.signal(signal);
+        server.process.expect_exit(0, PATIENCE);
+        let saved = fs::read_to_string(folder.path("state")).expect("a state");
+        assert_eq!(saved, format!("17 41 {random}\n"), "SIG{signal}");
+        assert_eq!(fs::read_dir(&folder).expect("there").count(), 2, "no other file is left");
+        let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+        let (_peer, answer) = Peer::begin(&server.address, "17");
+        assert_eq!(answer, "41");
+    }
+}
+
+/// A server that could not save what it knew has not ended well.
+#[test]
+fn c05_changes_that_are_lost_at_the_end_are_an_error() {
     let folder = Folder::new();
-    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
+    fs::create_dir(folder.path("inner")).expect("a folder of ours");
+    let mut command = server_command(&folder, "127.0.0.1:0");
+    let mut server = Server::spawn(command.arg("--state").arg(folder.path("inner").join("state")));
     let (mut peer, _) = Peer::begin(&server.address, "17");
+    fs::remove_dir_all(folder.path("inner")).expect("a folder of ours");
     peer.send("41 odd ");
-    let random = peer.recv();
-    server.stop();
-    let saved = fs::read_to_string(folder.path("state")).expect("a state");
-    assert_eq!(saved, format!("17 41 {random}\n"));
-    assert_eq!(fs::read_dir(&folder).expect("there").count(), 2, "no other file is left");
-    let server = Server::spawn(&mut with_state(&folder, "127.0.0.1:0"));
-    let (_peer, answer) = Peer::begin(&server.address, "17");
-    assert_eq!(answer, "41");
+    peer.recv();
+    server.process.signal("TERM");
+    server.process.expect_exit(1, PATIENCE);
+    let said = server.process.lines(Stream::Err).join("\n");
+    assert!(said.contains("the last changes are not saved"), "{said}");
 }
 
 /// A client counts all the time. Whenever the server is killed, all numbers older than a second are saved.

@@ -33,9 +33,7 @@ pub(crate) struct Typist {
 impl Typist {
     fn new() -> Typist {
         let folder = Folder::new();
-        let path = folder.path("keyboard");
-        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
-        assert!(made.success(), "no pipe at {}", path.display());
+        let path = folder.pipe("keyboard");
         Typist { pipe: None, path, _folder: folder }
     }
 

@@ -32,9 +32,16 @@ fn c08_a_bad_id_closes_the_connection() {
 /// The first bytes of another protocol are not an id.
 #[test]
 fn l06_another_protocol_is_closed_before_anything_after_its_first_line_counts() {
-    for head in
-        ["POST / HTTP/1.1\r\nHost: x\r\n\r\n", "\u{16}\u{3}\u{1}\n", "SSH-2.0-x\r\n", "17\0\n", "\u{1b}[2J\n"]
-    {
+    let long = format!("17 /{} HTTP/1.1\r\n\r\n", "a".repeat(20_000));
+    for head in [
+        "POST / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "17 / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        &long,
+        "\u{16}\u{3}\u{1}\n",
+        "SSH-2.0-x\r\n",
+        "17\0\n",
+        "\u{1b}[2J\n",
+    ] {
         for pieces in [&[&*format!("{head}17 42 ")][..], &[head, "17 42 "]] {
             let mut world = World::new();
             let page = world.connect();

@@ -95,7 +95,11 @@ fn l06_another_protocol_is_closed_before_anything_after_its_first_line_counts() 
     let long = format!("POST /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));
     let page = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     let tls = "\u{16}\u{3}\u{1}\n";
-    for head in [page, "GET / HTTP/1.0\r\n", &long, tls, "SSH-2.0-x\r\n", "C 0 a\u{1b}[2J\n"] {
+    let invented =
+        ["17", "patch", "M-SEARCH", "C"].map(|method| format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let cut = ["x", "C"].map(|method| format!("{method} /{} HTTP/1.1\r\n\r\n", "a".repeat(16_384)));
+    let heads = [page, "GET / HTTP/1.0\r\n", &long, tls, "SSH-2.0-x\r\n", "C 0 a\u{1b}[2J\n"];
+    for head in heads.into_iter().chain(invented.iter().chain(&cut).map(String::as_str)) {
         for config in [raw(), line()] {
             for cut in [false, true] {
                 let end = if config.framing == Framing::Line { "\n" } else { "" };
@@ -120,9 +124,11 @@ fn l06_another_protocol_is_closed_before_anything_after_its_first_line_counts() 
 /// The request line in any pieces, and the body much later.
 #[test]
 fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
-    let line_of_page = "POST / HTTP/1.1";
     let rest = "\r\nHost: 127.0.0.1:5555\r\nContent-Length: 9\r\n\r\n";
-    for config in [raw(), line()] {
+    let lines = ["POST / HTTP/1.1", "x / HTTP/1.1"];
+    for (line_of_page, config) in
+        lines.into_iter().flat_map(|line_of_page| [(line_of_page, raw()), (line_of_page, line())])
+    {
         for first in 0..=line_of_page.len() {
             for second in first..=line_of_page.len() {
                 let (mut world, peers) = World::with_clients(2, config.clone());

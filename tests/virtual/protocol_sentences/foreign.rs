@@ -54,12 +54,13 @@ fn l06_another_protocol_is_closed_at_its_first_line() {
 /// L6: a web page chooses how long its address is, and so which of its bytes arrive alone.
 #[test]
 fn l06_a_request_line_that_is_longer_than_any_message_is_closed_too() {
-    for framing in [Some(Framing::Line), None, Some(Framing::Raw)] {
+    let framings = [Some(Framing::Line), None, Some(Framing::Raw)];
+    for (framing, method) in framings.into_iter().flat_map(|framing| [(framing, "POST"), (framing, "x")]) {
         let mut single = config(framing);
         single.rules.min_seats = 1;
         let mut world = World::new(single, 1);
         let page = world.connect();
-        world.say_bytes(page, format!("POST /{}", "a".repeat(2_000)).as_bytes());
+        world.say_bytes(page, format!("{method} /{}", "a".repeat(2_000)).as_bytes());
         world.drive_for(ms(60));
         assert!(!world.is_open(page), "{framing:?}: it is still heard");
         world.say_bytes(page, b" HTTP/1.1\r\n\r\n");
@@ -193,9 +194,10 @@ fn l06_a_seat_that_a_raw_client_has_left_does_not_vouch_for_the_next_one() {
 /// that.
 #[test]
 fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
-    let line = b"POST / HTTP/1.1";
     let rest = b"\r\nHost: 127.0.0.1:5001\r\nContent-Length: 11\r\n\r\n";
-    for framing in [Some(Framing::Raw), None, Some(Framing::Line)] {
+    let lines = [&b"POST / HTTP/1.1"[..], b"x / HTTP/1.1"];
+    let framings = [Some(Framing::Raw), None, Some(Framing::Line)];
+    for (line, framing) in lines.into_iter().flat_map(|line| framings.map(|framing| (line, framing))) {
         let cuts = (0..=line.len()).flat_map(|first| (first..=line.len()).map(move |second| (first, second)));
         for (first, second) in cuts {
             for pause in [ms(400), ms(20)] {
@@ -227,7 +229,13 @@ fn l06_a_request_line_that_comes_in_pieces_is_closed_too() {
 /// L6: the address of a page does not play either, whichever piece of it looks like an answer.
 #[test]
 fn l06_no_piece_of_a_request_line_is_an_answer() {
-    for pieces in [&["POST", " /x:5", " HTTP/1.1\r\n"][..], &["P", "UT", " ", "a:5"], &["GET", " /a:1"]] {
+    for pieces in [
+        &["POST", " /x:5", " HTTP/1.1\r\n"][..],
+        &["P", "UT", " ", "a:5"],
+        &["GET", " /a:1"],
+        &["17", " /a:1"],
+        &["x ", "/a:1"],
+    ] {
         let mut single = config(Some(Framing::Raw));
         single.rules.min_seats = 1;
         let mut world = World::new(single, 1);
