@@ -459,6 +459,20 @@ mod tests {
         }
     }
 
+    /// While it is there, every turn takes the long way.
+    #[test]
+    fn the_list_of_restored_seats_goes_with_the_last_of_them() {
+        let mut line = Line::default();
+        let slots: Vec<u32> = (0..3).map(|_| line.add(1)).collect();
+        let waiting: Vec<_> = slots.iter().map(|&slot| (line.seats[slot as usize].tag, slot)).collect();
+        line.queue = Queue::restored(Tag::default(), line.queue.given(), &mut line.seats, &waiting);
+        for (tag, slot) in waiting {
+            line.queue.set_present(Weight::ONE, tag, true);
+            assert_eq!(line.pop(), Some(slot));
+            assert_eq!(line.queue.heavy.is_empty(), slot == slots[2]);
+        }
+    }
+
     #[test]
     fn the_heaviest_is_first_and_equal_tags_go_by_age() {
         let mut line = Line::default();

@@ -642,6 +642,7 @@ fn m14_a_kept_seat_that_is_back_before_the_quorum_waits_and_may_rest() {
     table.drop(ann);
     table.back(ann);
     assert_eq!((table.state(ann), table.scheduler.is_waiting(ann)), (SeatState::Waiting, true));
+    assert_eq!(table.scheduler.waiting(table.ring), 2, "she waits beside Cat");
     assert_eq!((table.scheduler.ahead_of(ann), table.scheduler.ahead_of(cat)), (0, 1));
     assert_eq!(table.rest(ann), Ok(()));
     table.back(bob);
@@ -1154,4 +1155,17 @@ fn refusals_and_errors_say_why() {
             "min_seats is 0: expected at least 1",
         ]
     );
+}
+
+/// Nobody learns from a seat that is gone which turn is held.
+#[test]
+fn a_seat_that_is_gone_has_no_turn_that_could_be_stale() {
+    let (mut table, [ann, bob]) = Table::seated(rules(|rules| rules.min_seats = 1), [1, 1]);
+    let (moved, ()) = table.scheduler.retire(table.now, ann).expect("she has a seat");
+    assert!(!moved.is_nothing());
+    table.settle(moved);
+    for fence in [None, Some(1), Some(2), Some(9)] {
+        assert_eq!(table.scheduler.holding(ann, fence).err(), Some(Refusal::NotYourTurn), "{fence:?}");
+    }
+    assert_eq!(table.scheduler.holding(bob, Some(9)).err(), Some(Refusal::StaleTurn));
 }
