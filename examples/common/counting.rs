@@ -6,7 +6,8 @@ use std::time::Duration;
 use log::{Level, log, warn};
 use taketurns::net::Driver;
 use taketurns::protocol::turns::{
-    Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Fate, Name, News, TurnClient,
+    AnswerStatus, Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Name, News,
+    TurnClient,
 };
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
@@ -140,9 +141,9 @@ impl Counting {
                     self.pause(now, driver, event.client);
                 }
             }
-            News::Lost { fate, .. } => {
+            News::Lost { status, .. } => {
                 counter.turn = None;
-                if fate == Fate::Unknown {
+                if status == AnswerStatus::Unknown {
                     // The number may have counted, and no number is sent twice.
                     counter.go_on();
                 }

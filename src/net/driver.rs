@@ -509,8 +509,8 @@ impl<P: Protocol> Driver<P> {
         Some(released)
     }
 
-    /// Takes over a connection of another driver, as if it had been accepted. What was not read or not
-    /// written there goes on here, also over a wire such as TLS. While draining, the protocol turns it away.
+    /// Takes over a connection of another driver, as if it had been accepted. Bytes that were not read or not
+    /// written there go on here, also over a wire such as TLS. While draining, the protocol turns it away.
     ///
     /// # Errors
     ///

@@ -55,7 +55,7 @@ enum Side {
     None,
 }
 
-/// What to do with a connection, as far as its state allows.
+/// Something to do with a connection, as far as its state allows.
 #[derive(Clone, Copy)]
 enum Task<'a> {
     Read,

@@ -87,7 +87,7 @@ impl<S> Ring<S> {
     pub(super) fn miss(&mut self, slot: u32) {
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Missed;
-        self.aside.note(self.stays, slot);
+        self.passed_over.note(self.stays, slot);
         self.contention.remove(seat.weight.value(), self.queue.given());
         self.forget_name(slot);
     }
@@ -145,7 +145,7 @@ impl<S> Ring<S> {
     fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot() as usize].occupied {
-            self.aside.note(self.stays, kept.slot());
+            self.passed_over.note(self.stays, kept.slot());
             self.put_back(self.own_time(now), kept.slot(), true, kept.asks_again);
             return self.grant_first(now);
         }

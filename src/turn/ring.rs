@@ -66,12 +66,12 @@ impl Stays {
     }
 }
 
-/// Seats whose place in the order has changed while the turn of another one moved. They are noted only if the
-/// ring is recorded, and until they are taken.
+/// Seats that were passed over while they were away. They are noted only if the ring is recorded, and until
+/// they are taken.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Aside(Vec<u32>);
+pub(super) struct PassedOver(Vec<u32>);
 
-impl Aside {
+impl PassedOver {
     pub(super) fn note(&mut self, stays: Stays, slot: u32) {
         if stays.are_recorded() {
             self.0.push(slot);
@@ -99,7 +99,7 @@ pub(super) struct Ring<S> {
     pub(super) last_turn: u64,
     pub(super) last_place: u64,
     pub(super) stays: Stays,
-    pub(super) aside: Aside,
+    pub(super) passed_over: PassedOver,
     /// The time from which the ring's own clock is stopped (see [`Ring::stands_from`]); the far future while
     /// nothing will stop it.
     pub(super) stands_from: Instant,
@@ -127,7 +127,7 @@ impl<S> Ring<S> {
             last_turn,
             last_place: 0,
             stays: Stays::NONE,
-            aside: Aside::default(),
+            passed_over: PassedOver::default(),
             stands_from: now,
             stopped: Nanos::ZERO,
             contention: Contention::default(),

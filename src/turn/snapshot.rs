@@ -63,7 +63,7 @@ pub struct LeaseValue {
     pub kept: bool,
 }
 
-/// What decides when a seat is next, as it outlives its server.
+/// The part of a seat that decides when it is next, as it outlives its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatOrder {
     /// The [number](SeatId::place) of the seat in its ring.
@@ -149,7 +149,7 @@ impl<S> Scheduler<S> {
         let Some(ring) = self.rings.get_mut(ring.slot() as usize).filter(|found| found.id == ring) else {
             return Vec::new();
         };
-        let slots = ring.aside.take();
+        let slots = ring.passed_over.take();
         slots
             .into_iter()
             .filter(|&slot| ring.seats.contains(slot as usize))
@@ -296,7 +296,7 @@ impl<S> Ring<S> {
             turn: value.turn,
             clock: if value.kept { Clock::Stopped(left) } else { Clock::running(now, left) },
             since: self.own_time(now),
-            // What the host had not decided is proposed again.
+            // An answer that the host had not decided on is proposed again.
             judging_left: self.terms.judging,
             proposals_left: self.terms.proposals_max,
             absent_until: (!value.kept).then(|| now + left.silent),

@@ -2,7 +2,7 @@
 
 use taketurns::protocol::Protocol as _;
 use taketurns::protocol::turns::{
-    ClientConfig, ClientTurn, CommandError, ConfigError, End, Fate, News, SeatRequest, TurnClient,
+    AnswerStatus, ClientConfig, ClientTurn, CommandError, ConfigError, End, News, SeatRequest, TurnClient,
 };
 use taketurns::turn::{Demand, Weight};
 use taketurns::wire::Framing;
@@ -119,7 +119,7 @@ fn a_number_that_was_being_sent_may_have_counted() {
         talk.hear_go_unwritten();
         talk.links.consume(talk.id, taken);
         talk.lose();
-        assert_eq!(talk.news(), [lost(turn, "17", Fate::Unknown)], "{taken} bytes of it were taken");
+        assert_eq!(talk.news(), [lost(turn, "17", AnswerStatus::Unknown)], "{taken} bytes of it were taken");
         talk.open();
         assert_eq!(talk.news(), [], "the next GO was the lost connection's");
     }
@@ -142,7 +142,7 @@ fn a_number_for_a_connection_that_is_being_closed_is_not_reported_as_sent() {
     talk.links.close(talk.id);
     assert_eq!(talk.answer(&turn, "17").as_deref(), Ok(""));
     talk.lose();
-    assert_eq!(talk.news(), [lost(turn, "17", Fate::Refused)]);
+    assert_eq!(talk.news(), [lost(turn, "17", AnswerStatus::Refused)]);
 }
 
 #[test]

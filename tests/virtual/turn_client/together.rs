@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use support::{ms, secs};
 use taketurns::protocol::turns::{
-    ClientConfig, ClientEvent, ClientId, ClientTurn, Fate, News, SeatRequest, TurnServerConfig, Verdict,
+    AnswerStatus, ClientConfig, ClientEvent, ClientId, ClientTurn, News, SeatRequest, TurnServerConfig,
+    Verdict,
 };
 use taketurns::turn::{Demand, Judging};
 use taketurns::wire::Framing;
@@ -60,7 +61,7 @@ impl Counting {
                 *next += self.step;
             }
             // A raw number is never sent twice.
-            News::Lost { fate: Fate::Unknown, .. } if self.is_raw => *next += self.step,
+            News::Lost { status: AnswerStatus::Unknown, .. } if self.is_raw => *next += self.step,
             _ => {}
         }
     }
@@ -195,13 +196,13 @@ fn a_raw_client_never_sends_a_number_twice() {
     }
 }
 
-/// Clients whose host is slow, and is told the fate of each answer.
+/// Clients whose host is slow, and is told the status of each answer.
 #[derive(Default)]
 struct Told {
     open: Vec<ClientTurn>,
     answers: usize,
     given: BTreeMap<ClientId, String>,
-    fates: BTreeMap<String, Option<Fate>>,
+    fates: BTreeMap<String, Option<AnswerStatus>>,
 }
 
 impl Told {
@@ -214,17 +215,17 @@ impl Told {
             }
             News::Over { .. } => self.open.retain(|open| open.client != client),
             News::Accepted { .. } => self.note(client, None),
-            News::Lost { answer, fate, .. } => {
+            News::Lost { answer, status, .. } => {
                 assert_eq!(*answer, *self.given[&client].as_bytes());
-                self.note(client, Some(fate));
+                self.note(client, Some(status));
             }
             _ => {}
         }
     }
 
-    fn note(&mut self, client: ClientId, fate: Option<Fate>) {
+    fn note(&mut self, client: ClientId, status: Option<AnswerStatus>) {
         let answer = self.given.remove(&client).expect("it has answered");
-        assert!(self.fates.insert(answer, fate).is_none(), "it had a fate already");
+        assert!(self.fates.insert(answer, status).is_none(), "it had a status already");
     }
 
     /// Answers some of the open turns, and passes others.
@@ -252,17 +253,19 @@ impl Told {
             .collect();
         let unique: BTreeSet<_> = counted.iter().collect();
         assert_eq!(unique.len(), counted.len(), "{context}: an answer counts twice");
-        for (answer, fate) in &self.fates {
-            match fate {
+        for (answer, status) in &self.fates {
+            match status {
                 None => assert!(unique.contains(answer), "{context}: {answer:?} does not count"),
-                Some(Fate::Refused) => assert!(!unique.contains(answer), "{context}: {answer:?} counts"),
-                Some(Fate::Unknown) => {}
+                Some(AnswerStatus::Refused) => {
+                    assert!(!unique.contains(answer), "{context}: {answer:?} counts");
+                }
+                Some(AnswerStatus::Unknown) => {}
             }
         }
     }
 }
 
-/// T22, T23, T31, M5, M6, M14 and M16: each answer is accepted, lost for good, or of unknown fate, and the
+/// T22, T23, T31, M5, M6, M14 and M16: each answer is accepted, lost for good, or of unknown status, and the
 /// host is told which, once.
 #[test]
 fn the_host_is_told_the_fate_of_every_answer() {
@@ -319,8 +322,8 @@ fn the_host_is_told_the_fate_of_every_answer() {
         pair.drive_for(secs(10), |_, event| host.hear(event));
         host.judge(&pair, &format!("seed {seed}"));
         assert!(host.given.len() <= 3, "seed {seed}");
-        for fate in host.fates.values() {
-            fates[fate.map_or(0, |fate| 1 + usize::from(fate == Fate::Unknown))] += 1;
+        for status in host.fates.values() {
+            fates[status.map_or(0, |status| 1 + usize::from(status == AnswerStatus::Unknown))] += 1;
         }
     }
     let [accepted, refused, unknown] = fates;

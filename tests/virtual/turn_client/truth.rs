@@ -1,10 +1,10 @@
-//! A small honest server with random losses and restarts: the host is told the true fate of each answer,
+//! A small honest server with random losses and restarts: the host is told the true status of each answer,
 //! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use taketurns::protocol::turns::{ClientTurn, Fate, News};
+use taketurns::protocol::turns::{AnswerStatus, ClientTurn, News};
 use taketurns::session::{Content, Fence, Request};
 
 use super::talk::{Talk, ann};
@@ -181,7 +181,7 @@ struct Host {
     granted: usize,
     ended: usize,
     answers: usize,
-    fates: BTreeMap<String, Option<Fate>>,
+    fates: BTreeMap<String, Option<AnswerStatus>>,
     /// The answer to the turn that is not over.
     under_way: String,
 }
@@ -201,18 +201,18 @@ impl Host {
                     let answer = self.under_way.clone();
                     self.note(answer, None);
                 }
-                News::Lost { answer, fate, .. } => {
+                News::Lost { answer, status, .. } => {
                     let answer = String::from_utf8(answer.into()).expect("text");
                     assert_eq!(answer, self.under_way);
-                    self.note(answer, Some(fate));
+                    self.note(answer, Some(status));
                 }
                 _ => {}
             }
         }
     }
 
-    fn note(&mut self, answer: String, fate: Option<Fate>) {
-        assert!(self.fates.insert(answer, fate).is_none(), "it had a fate already");
+    fn note(&mut self, answer: String, status: Option<AnswerStatus>) {
+        assert!(self.fates.insert(answer, status).is_none(), "it had a status already");
         self.end();
     }
 
@@ -243,11 +243,13 @@ impl Host {
     fn judge(&self, server: &Server, seed: u64) {
         let counted: BTreeSet<_> = server.counted.iter().collect();
         assert_eq!(counted.len(), server.counted.len(), "seed {seed}: an answer counts twice");
-        for (answer, fate) in &self.fates {
-            match fate {
+        for (answer, status) in &self.fates {
+            match status {
                 None => assert!(counted.contains(answer), "seed {seed}: {answer} does not count"),
-                Some(Fate::Refused) => assert!(!counted.contains(answer), "seed {seed}: {answer} counts"),
-                Some(Fate::Unknown) => {}
+                Some(AnswerStatus::Refused) => {
+                    assert!(!counted.contains(answer), "seed {seed}: {answer} counts");
+                }
+                Some(AnswerStatus::Unknown) => {}
             }
         }
         let untold = counted.iter().filter(|&&answer| !self.fates.contains_key(answer)).count();
@@ -310,8 +312,8 @@ impl World {
     }
 }
 
-/// T22, T23, T31, M5 and M6: each answer is accepted, lost for good, or of unknown fate, and the host is told
-/// which.
+/// T22, T23, T31, M5 and M6: each answer is accepted, lost for good, or of unknown status, and the host is
+/// told which.
 #[test]
 fn the_host_is_told_the_fate_of_every_answer() {
     let mut fates = [0; 3];
@@ -335,8 +337,8 @@ fn the_host_is_told_the_fate_of_every_answer() {
         }
         host.judge(&world.server, seed);
         assert!(host.granted > 5, "seed {seed}: it lives");
-        for fate in host.fates.values() {
-            fates[fate.map_or(0, |fate| 1 + usize::from(fate == Fate::Unknown))] += 1;
+        for status in host.fates.values() {
+            fates[status.map_or(0, |status| 1 + usize::from(status == AnswerStatus::Unknown))] += 1;
         }
     }
     let [accepted, refused, unknown] = fates;

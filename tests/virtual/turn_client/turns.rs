@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taketurns::protocol::Protocol as _;
-use taketurns::protocol::turns::{ClientEvent, ClientTurn, CommandError, Fate, News};
+use taketurns::protocol::turns::{AnswerStatus, ClientEvent, ClientTurn, CommandError, News};
 use taketurns::session::{Code, Epoch, How};
 use taketurns::turn::TurnNumber;
 
@@ -13,8 +13,8 @@ pub(crate) fn accepted(turn: ClientTurn) -> News {
     News::Accepted { turn, words: None }
 }
 
-pub(crate) fn lost(turn: ClientTurn, answer: &str, fate: Fate) -> News {
-    News::Lost { turn, answer: answer.as_bytes().into(), fate }
+pub(crate) fn lost(turn: ClientTurn, answer: &str, status: AnswerStatus) -> News {
+    News::Lost { turn, answer: answer.as_bytes().into(), status }
 }
 
 fn refused(code: Code, turn: Option<ClientTurn>, words: &str) -> News {
@@ -96,7 +96,11 @@ fn a_refusal_without_time_left_ends_the_turn() {
         let (mut talk, turn) = Talk::with_turn_3();
         talk.answer(&turn, "x").expect("it is open");
         talk.hear(&format!("NO {code} turn=3 :over\n"));
-        assert_eq!(talk.news(), [refused(code, None, "over"), lost(turn, "x", Fate::Refused)], "{code}");
+        assert_eq!(
+            talk.news(),
+            [refused(code, None, "over"), lost(turn, "x", AnswerStatus::Refused)],
+            "{code}"
+        );
         assert_eq!(talk.answer(&turn, "x"), Err(CommandError::StaleTurn));
     }
 }
@@ -110,7 +114,7 @@ fn a_refusal_of_another_turn_does_not_affect_this_one() {
     let expected = [refused(Code::StaleTurn, None, "no"), refused(Code::Malformed, None, "no")];
     assert_eq!(talk.news(), expected);
     talk.hear("NO stale-turn turn=3 within=400 :no\n");
-    assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "no"), lost(turn, "x", Fate::Refused)]);
+    assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "no"), lost(turn, "x", AnswerStatus::Refused)]);
 }
 
 #[test]
@@ -196,13 +200,13 @@ fn a_late_answer_is_reported_as_lost() {
     talk.hear("LAPSED turn=3\nWAIT ahead=1\n");
     assert_eq!(talk.news(), [News::Waiting { ahead: Some(1), needs: None }], "its reply is still to come");
     talk.hear("NO stale-turn turn=3 :late\n");
-    assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "late"), lost(turn, "x", Fate::Refused)]);
+    assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "late"), lost(turn, "x", AnswerStatus::Refused)]);
 
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.hear("LAPSED turn=3\nGO turn=5 within=500\n");
     let news = talk.news();
-    assert_eq!(news[0], lost(turn, "x", Fate::Refused));
+    assert_eq!(news[0], lost(turn, "x", AnswerStatus::Refused));
     let News::Granted(next) = news[1] else { panic!("{news:?}") };
     talk.hear("NO stale-turn turn=3 :late\n");
     assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "late")], "the new turn is not meant");

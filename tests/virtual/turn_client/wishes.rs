@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use taketurns::protocol::Protocol as _;
-use taketurns::protocol::turns::{ClientConfig, CommandError, End, Fate, News, SeatRequest, TurnClient};
+use taketurns::protocol::turns::{
+    AnswerStatus, ClientConfig, CommandError, End, News, SeatRequest, TurnClient,
+};
 use taketurns::session::How;
 use taketurns::turn::Demand;
 
@@ -170,7 +172,7 @@ fn a_draining_client_leaves_and_waits_for_its_replies() {
     talk.pass_time(Duration::from_millis(1));
     assert!(!talk.is_open());
     talk.lose();
-    assert_eq!(talk.news(), [lost(turn, "x", Fate::Unknown)]);
+    assert_eq!(talk.news(), [lost(turn, "x", AnswerStatus::Unknown)]);
     assert_eq!(talk.client.next_deadline(), None);
 }
 
@@ -181,7 +183,7 @@ fn a_client_without_a_seat_has_nothing_to_wait_for_when_it_drains() {
     assert_eq!(talk.drain(), "");
     assert!(!talk.is_open());
 
-    for (is_sent, fate) in [(true, Fate::Unknown), (false, Fate::Refused)] {
+    for (is_sent, status) in [(true, AnswerStatus::Unknown), (false, AnswerStatus::Refused)] {
         let (mut talk, turn) = Talk::with_turn_3();
         if is_sent {
             talk.answer(&turn, "x").expect("it is open");
@@ -191,7 +193,7 @@ fn a_client_without_a_seat_has_nothing_to_wait_for_when_it_drains() {
             talk.answer(&turn, "x").expect("it is open");
         }
         talk.drain();
-        assert_eq!(talk.news(), [lost(turn, "x", fate)]);
+        assert_eq!(talk.news(), [lost(turn, "x", status)]);
         talk.open();
         assert!(!talk.is_open(), "nothing is begun any more");
     }

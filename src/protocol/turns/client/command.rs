@@ -48,7 +48,7 @@ impl std::error::Error for CommandError {}
 /// Commands to clients, to be called through [`Driver::act`](crate::net::Driver::act).
 impl TurnClient {
     /// Answers a turn that the client was [granted](super::News::Granted). [`News::Accepted`],
-    /// [`News::Refused`] or [`News::Lost`] reports its fate.
+    /// [`News::Refused`] or [`News::Lost`] reports its status.
     ///
     /// In the line protocol the answer names its turn and the life of the server, so it counts in that turn
     /// or not at all, and at most once. If the connection is lost, the answer is kept. If the client still

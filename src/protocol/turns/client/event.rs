@@ -77,7 +77,7 @@ pub enum News {
         /// The answer.
         answer: Box<[u8]>,
         /// Whether it may have counted.
-        fate: Fate,
+        status: AnswerStatus,
     },
     /// A request of the host was carried out, for example to [rest](super::TurnClient::rest).
     Confirmed {
@@ -144,9 +144,9 @@ pub struct Farewell {
     pub words: Option<Box<str>>,
 }
 
-/// The fate of an answer that was not accepted.
+/// The status of an answer that was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
+pub enum AnswerStatus {
     /// It does not count and never will.
     Refused,
     /// It may have counted: the server no longer knows, or the connection broke while the answer was being

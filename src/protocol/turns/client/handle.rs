@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Client, ClientEvent, ClientId, Fate, TurnClient, Wire};
+use super::{AnswerStatus, Client, ClientEvent, ClientId, TurnClient, Wire};
 use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Protocol};
 use crate::record::Record;
 use crate::time::{Instant, Now};
@@ -87,10 +87,10 @@ impl Protocol for TurnClient {
             self.with(now, id, links, |client, cx| {
                 let Client { player, wire, .. } = client;
                 match (player.connection, wire) {
-                    // Closing the connection settles the fate of its turn.
+                    // Closing the connection settles the status of its turn.
                     (Some(_), Wire::Line(line)) => line.drain(player, cx),
                     (Some(id), Wire::Raw(_)) => cx.links.close(id),
-                    (None, _) => player.end_turn(cx, Fate::Unknown),
+                    (None, _) => player.end_turn(cx, AnswerStatus::Unknown),
                 }
             });
         }
@@ -132,7 +132,7 @@ impl TurnClient {
             }
             player.connection = None;
             if is_draining {
-                player.end_turn(cx, Fate::Unknown);
+                player.end_turn(cx, AnswerStatus::Unknown);
             }
         });
     }

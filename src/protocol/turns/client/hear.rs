@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::hold::Go;
 use super::line::{Intent, LineWire};
 use super::player::{Cx, Player};
-use super::{ClientTurn, End, Farewell, Fate, Heard, News, Welcome};
+use super::{AnswerStatus, ClientTurn, End, Farewell, Heard, News, Welcome};
 use crate::session::{Bye, Code, Epoch, How, Redacted, Reply, Secret};
 use crate::time::Instant;
 use crate::turn::TurnNumber;
@@ -138,7 +138,7 @@ impl LineWire {
                 me.hold.judge(judging);
             }
         } else {
-            me.end_turn(cx, Fate::Unknown);
+            me.end_turn(cx, AnswerStatus::Unknown);
         }
         self.joined(me, cx);
         if !me.is_leaving {
@@ -169,7 +169,7 @@ impl LineWire {
                 if me.is_leaving {
                     return me.give_up(cx, End::Left);
                 }
-                me.end_turn(cx, Fate::Unknown);
+                me.end_turn(cx, AnswerStatus::Unknown);
                 // This is the right server, in another life. Without a secret it has nothing to refuse this
                 // way again.
                 if let Some(id) = me.connection.filter(|_| self.link.asked_back) {
@@ -220,7 +220,7 @@ impl LineWire {
             self.intent = self.intent.filter(|&intent| intent != Intent::Rest);
         }
         let news = if is_meant && me.hold.is_passed() {
-            me.hold.end(Fate::Refused, Some(How::Passed))
+            me.hold.end(AnswerStatus::Refused, Some(How::Passed))
         } else {
             Some(News::Confirmed { words: words.map(Into::into) })
         };
@@ -253,14 +253,14 @@ impl LineWire {
             return me.give_up(cx, End::Refused);
         }
         if is_meant && !is_held && !is_of_others {
-            me.end_turn(cx, Fate::Refused);
+            me.end_turn(cx, AnswerStatus::Refused);
         }
     }
 
-    /// Handles a `LAPSED`. If the answer is on its way, its own reply will tell its fate.
+    /// Handles a `LAPSED`. If the answer is on its way, its own reply will tell its status.
     fn lapsed(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, how: Option<How>) {
         if me.hold.is(turn.get()) && !me.hold.is_answered_here() {
-            let over = me.hold.end(Fate::Refused, how.or(Some(How::Lapsed)));
+            let over = me.hold.end(AnswerStatus::Refused, how.or(Some(How::Lapsed)));
             me.tell(cx, over);
         }
     }

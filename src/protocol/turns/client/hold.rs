@@ -1,6 +1,6 @@
-//! The state of a client's turn: from `GO` to the host's answer and its fate.
+//! The state of a client's turn: from `GO` to the host's answer and its status.
 
-use super::{ClientId, Fate, News};
+use super::{AnswerStatus, ClientId, News};
 use crate::session::{Epoch, How};
 use crate::time::Instant;
 use crate::turn::TurnNumber;
@@ -88,7 +88,7 @@ impl Hold {
                 if was_known { Go::Known } else { Go::Pass }
             }
             _ => {
-                let over = self.end(Fate::Refused, None);
+                let over = self.end(AnswerStatus::Refused, None);
                 self.stage = Stage::Held(turn);
                 Go::New(over)
             }
@@ -172,7 +172,7 @@ impl Hold {
         }
     }
 
-    /// Notes that the server is judging the answer of turn `number`, and will send its fate on this
+    /// Notes that the server is judging the answer of turn `number`, and will send its status on this
     /// connection.
     pub(super) fn judge(&mut self, number: TurnNumber) {
         if let Stage::Answered { turn, .. } = self.stage
@@ -209,19 +209,19 @@ impl Hold {
     /// Ends the turn of an earlier connection if neither `GO` nor `judging=` followed the resumption. Its
     /// answer did not count.
     pub(super) fn settle(&mut self) -> Option<News> {
-        if self.is_known_here { None } else { self.end(Fate::Refused, None) }
+        if self.is_known_here { None } else { self.end(AnswerStatus::Refused, None) }
     }
 
-    /// Ends the turn for good. `fate` is that of an answer that was sent; an answer that was not sent does
+    /// Ends the turn for good. `status` is that of an answer that was sent; an answer that was not sent does
     /// not count.
-    pub(super) fn end(&mut self, fate: Fate, how: Option<How>) -> Option<News> {
+    pub(super) fn end(&mut self, status: AnswerStatus, how: Option<How>) -> Option<News> {
         match std::mem::take(&mut self.stage) {
             Stage::Idle => None,
             Stage::Held(turn) => Some(News::Over { turn, how }),
             Stage::Passed(turn) => Some(News::Over { turn, how: how.or(Some(How::Passed)) }),
             Stage::Answered { turn, is_sent } => {
-                let fate = if is_sent { fate } else { Fate::Refused };
-                Some(News::Lost { turn, answer: std::mem::take(&mut self.answer).into_boxed_slice(), fate })
+                let status = if is_sent { status } else { AnswerStatus::Refused };
+                Some(News::Lost { turn, answer: std::mem::take(&mut self.answer).into_boxed_slice(), status })
             }
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! A client does not know what its turns are for: it tells its host about each turn, and the host
 //! [answers](TurnClient::answer). The client does what every client needs: it joins, resumes its seat after a
-//! lost connection, sends answers so that each counts at most once, reports their fate, pings, and gives up
+//! lost connection, sends answers so that each counts at most once, reports their status, pings, and gives up
 //! when coming back is of no use.
 //!
 //! The moment at which an answer counts depends on the framing. The raw framing has no confirmation, so there
 //! an answer counts once it is written. In the line protocol it counts when `OK` arrives, or when the
-//! `WELCOME` of a resumption confirms it. Its fate is unknown only if the seat is gone by then, because the
+//! `WELCOME` of a resumption confirms it. Its status is unknown only if the seat is gone by then, because the
 //! server has begun another life or the seat's grace is over.
 
 // player.rs  one client and its connection; hold.rs has the state of its turn
@@ -35,7 +35,7 @@ use slab::Slab;
 
 pub use command::CommandError;
 pub use config::{Bearer, ClientConfig, ConfigError, InvalidToken, SeatRequest};
-pub use event::{ClientEvent, End, Farewell, Fate, Heard, News, Welcome};
+pub use event::{AnswerStatus, ClientEvent, End, Farewell, Heard, News, Welcome};
 pub use hold::ClientTurn;
 use line::LineWire;
 use player::{Cx, Player};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::hold::Hold;
-use super::{ClientConfig, ClientEvent, ClientId, End, Fate, News};
+use super::{AnswerStatus, ClientConfig, ClientEvent, ClientId, End, News};
 use crate::protocol::{ConnectionId, DialId, Links};
 use crate::session::Request;
 use crate::time::{Instant, Now};
@@ -87,14 +87,14 @@ impl Player {
     }
 
     /// Ends the turn for good.
-    pub(super) fn end_turn(&mut self, cx: &mut Cx<'_>, fate: Fate) {
-        let news = self.hold.end(fate, None);
+    pub(super) fn end_turn(&mut self, cx: &mut Cx<'_>, status: AnswerStatus) {
+        let news = self.hold.end(status, None);
         self.tell(cx, news);
     }
 
     /// Gives up, for good.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, why: End) {
-        self.end_turn(cx, Fate::Unknown);
+        self.end_turn(cx, AnswerStatus::Unknown);
         self.end = Some(why);
         self.tell(cx, News::Ended { why, dial: self.dial });
         self.close(cx);

@@ -4,7 +4,7 @@
 //! ends with its connection.
 
 use super::player::{Cx, Player};
-use super::{ClientTurn, End, Fate, News};
+use super::{AnswerStatus, ClientTurn, End, News};
 use crate::session::Redacted;
 
 const GO: &[u8] = b"GO";
@@ -145,7 +145,7 @@ impl RawWire {
         self.has_next_go = false;
         self.note_written(me, cx);
         *self = RawWire { granted: self.granted, ..RawWire::default() };
-        me.end_turn(cx, Fate::Unknown);
+        me.end_turn(cx, AnswerStatus::Unknown);
         if me.is_leaving {
             me.give_up(cx, End::Left);
         }
