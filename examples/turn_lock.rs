@@ -121,7 +121,7 @@ fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
         heard.try_iter().for_each(|signal| lock.signalled(signal));
         let now = now();
         while let Some(event) = event_loop.poll_event() {
-            match troubles.of(&event) {
+            match troubles.of(&event, lock.work.is_running()) {
                 Some(trouble) if options.at_once && lock.work.lease.is_none() => {
                     lock.end(1, &format!("{trouble} (see --connect)"));
                 }

@@ -103,11 +103,11 @@ pub struct Troubles {
 }
 
 impl Troubles {
-    /// Returns why nobody serves the client, if an event tells.
-    pub fn of(&mut self, event: &Event<ClientEvent>) -> Option<String> {
+    /// Returns why nobody serves the client, if an event tells. One that holds the turn resumes it.
+    pub fn of(&mut self, event: &Event<ClientEvent>, is_holding: bool) -> Option<String> {
         match event {
             Event::Unreachable { target, error, .. } => Some(format!("cannot connect to {target}: {error}")),
-            Event::Closed { .. } if std::mem::take(&mut self.is_explained) => None,
+            Event::Closed { .. } if std::mem::take(&mut self.is_explained) || is_holding => None,
             Event::Closed { peer, reason, .. } => Some(format!("{peer}: {reason}")),
             Event::Protocol(ClientEvent { news: News::Bye(bye), .. }) => {
                 self.is_explained = true;

@@ -17,6 +17,9 @@ import taketurns
 GAVE_UP = 75
 LOST = 76
 
+USUAL = frozenset(["moved", "bad-secret", "shutting-down", "left"])
+"""Farewells after which a client is taken again, here or elsewhere."""
+
 
 def complain(text: str) -> None:
     """Prints one line to standard error."""
@@ -84,6 +87,8 @@ class Lock:
         self._code: int | None = None
         """The exit code, once the turn is not needed any more."""
         self._trouble: str | None = None
+        self._is_explained = False
+        """The server has said why it closes the connection."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_leaving = False
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -108,12 +113,15 @@ class Lock:
         now, turn = time.monotonic(), self._lease.turn if self._lease else None
         if isinstance(event, taketurns.Welcome):
             self._trouble = None
-        elif isinstance(event, taketurns.Disconnected) and not event.opened:
-            if self._at_once and self._lease is None and self._job is None:
-                self._end(1, f"{event.why} (see --connect)")
-            elif self._trouble is None:
-                complain(f"{event.why}; trying again until a server is there (see --connect)")
-            self._trouble = event.why
+        elif isinstance(event, taketurns.Farewell) and self._job is None:
+            self._is_explained = True
+            if event.code not in USUAL:
+                self._troubled(f"the server closes the connection: {event.code} ({event.words or 'no reason is given'})")
+        elif isinstance(event, taketurns.Disconnected):
+            # One who holds the turn resumes it.
+            if not (self._is_explained or event.opened and self._job is not None):
+                self._troubled(event.why)
+            self._is_explained = False
         elif isinstance(event, taketurns.Waiting) and self._at_once and turn is None:
             self._end(GAVE_UP, "")
         elif isinstance(event, taketurns.Granted) and self._code is None:
@@ -133,6 +141,14 @@ class Lock:
             hint = "; the server has to be as turn_lock --serve" if event.ended.code == "out-of-range" else ""
             self._lose(now, None, f"{event.ended}{hint}")
         asyncio.get_running_loop().call_soon(self._act)
+
+    def _troubled(self, why: str) -> None:
+        """Nobody serves this client: that is said once, until somebody does."""
+        if self._at_once and self._lease is None and self._job is None:
+            self._end(1, f"{why} (see --connect)")
+        elif self._trouble is None and self._code is None:
+            complain(f"{why}; trying again until a server takes this client (see --connect)")
+        self._trouble = why
 
     def _renewed(self, now: float, event: taketurns.Renewed | taketurns.NotRenewed) -> None:
         """The turn is certainly held for a while, from when the renewal was sent. A late reply makes that too short, never too long."""

@@ -101,6 +101,20 @@ class Lock(unittest.TestCase):
 
         until(lambda: waiting() == count, f"{waiting()} wait, not {count}")
 
+    def test_a_server_that_does_not_take_a_client_is_said_once(self) -> None:
+        server = self.server("--max-clients", "1")
+        holder = Peer(self, server.address, "JOIN holder")
+        holder.hears("WELCOME")
+        process = self.lock(server.address, ["--try"], "true")
+        self.ends(process, 1)
+        self.assertEqual(len(process.err), 1)
+        self.assertIn("the server closes the connection: full", process.err[0])
+        process = self.lock(server.address, [], "echo", "it runs")
+        process.wait_for("trying again until a server takes this client", process.err)
+        holder.says("LEAVE")
+        self.assertEqual(self.ends(process, 0), ["it runs"])
+        self.assertEqual(len(process.err), 1)
+
     def test_a_server_that_never_stops_sending_keeps_nobody(self) -> None:
         flood = Flood(self)
         process = self.lock(flood.address, ["--timeout", "300ms"], "true")
