@@ -83,16 +83,20 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let Service { mut event_loop, bound, status, strays } = Service::listen(counter, site, None)?;
     // Not before: the files may belong to a server that already has the address.
     let counter = event_loop.driver_mut().protocol_mut();
+    let refuse_one_file = || {
+        let log = &options.log_file;
+        let is_one = |state: &PathBuf| files::lead_to_one(state, log) || files::is_beside(state, log);
+        if options.state.as_ref().is_some_and(is_one) {
+            wrong_usage(format_args!(
+                "--state and --log-file lead to the same file: choose another for one of them"
+            ));
+        }
+    };
+    // The first save must remove no log, and a new log may become what the next save removes.
+    refuse_one_file();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
     let mut news = News::start(Some(Journal::open(&options.log_file)?));
-    let is_one = |state: &PathBuf| {
-        files::lead_to_one(state, &options.log_file) || files::is_beside(state, &options.log_file)
-    };
-    if options.state.as_ref().is_some_and(is_one) {
-        wrong_usage(format_args!(
-            "--state and --log-file lead to the same file: choose another for one of them"
-        ));
-    }
+    refuse_one_file();
     news.print(format_args!("SERVER ONLINE"));
     for addr in bound {
         news.print(format_args!("Waiting for new connections on {addr}"));

@@ -111,7 +111,8 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
         }
         goes_on = console.pass(|screen, happening| match happening {
             Happening::Line(line) => match floor.obey(screen, line.trim()) {
-                Ok(()) if line.trim().is_empty() => {}
+                // A reload tells when it is done.
+                Ok(()) if matches!(line.trim(), "" | "reload") => {}
                 Ok(()) => screen.line(format_args!("Done.")),
                 Err(message) => screen.complain(format_args!("{message}")),
             },

@@ -77,13 +77,12 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     config.rules.judging = Judging::Host;
     // A player that reloads the page keeps the turn.
     config.rules.turn_grace = Duration::from_secs(10).min(options.turn_deadline);
-    let Some(mut service) = Service::listen_turns(config, &options.listen, extras)? else {
-        return Ok(());
-    };
+    let service = Service::listen_turns(config, &options.listen, extras)?;
+    let Some(mut service) = service else { return Ok(()) };
     let page = web::serve_page(&mut service.event_loop, extras, PAGE)?;
     service.announce();
     page.iter().for_each(|addr| output::line(format_args!("Play on http://{addr}/")));
-    let mut tables = Tables { boards: restored(service.event_loop.driver().protocol()), lines: Vec::new() };
+    let mut tables = Tables { boards: restored(service.event_loop.driver().protocol()), lines: vec![] };
     service.run(|news, driver, event| {
         if let Event::Protocol(event) = event {
             tables.hear(now(), driver, event);
@@ -123,6 +122,8 @@ impl Tables {
         let (seat, ring) = (proposal.seat(), proposal.seat().ring());
         let Some(&table) = server.ring_name(ring) else { return };
         let players = players(server, ring);
+        // Marks of a player that has left are gone, even if that event is still to come.
+        self.boards.retain(|&at, _| at != ring || players.len() > 1);
         let mark = if players.first() == Some(&seat) { 'X' } else { 'O' };
         let board = self.boards.entry(ring).or_insert(EMPTY);
         let state;
@@ -175,9 +176,8 @@ impl Tables {
     /// Returns the board of `ring` as text, with each player's mark.
     fn shown(&self, server: &TurnServer, ring: RingId) -> String {
         let players = players(server, ring);
-        let marks = ["X", "O"].iter().zip(&players);
-        let marks: Vec<_> =
-            marks.map(|(mark, &seat)| format!("{mark} is {}", server.name_of(seat))).collect();
+        let name = |(mark, &seat): (&str, &SeatId)| format!("{mark} is {}", server.name_of(seat));
+        let marks: Vec<_> = ["X", "O"].into_iter().zip(&players).map(name).collect();
         format!("{}\n{}", self.boards.get(&ring).unwrap_or(&EMPTY), marks.join(", "))
     }
 }
@@ -194,8 +194,10 @@ fn restored(server: &TurnServer) -> HashMap<RingId, Board> {
     let tables = server.scheduler().rings().filter_map(|ring| {
         let stored = server.host_state(server.ring_name(ring)?)?;
         let board = Board(*stored.first_chunk()?);
-        // A board with marks of a player that has left is cleared.
-        (board.stored_for(&players(server, ring)).as_bytes() == stored).then_some((ring, board))
+        // A board with marks of a player that has left is cleared. One who came later has no marks yet.
+        let players = players(server, ring);
+        let are_they = |count| board.stored_for(&players[..count]).as_bytes() == stored;
+        (1..=players.len()).any(are_they).then_some((ring, board))
     });
     tables.collect()
 }

@@ -291,11 +291,12 @@ fn version(program: &str) -> String {
     format!("{program} {} (features: net{built})", env!("CARGO_PKG_VERSION"))
 }
 
-/// The advice for an option whose feature, or features with commas between, are not built in.
+/// The advice for an option that needs a feature, or several with commas between, that is not built in.
 pub fn lacks(feature: &str) -> String {
-    let (program, plural) = (program(), if feature.contains(',') { "s" } else { "" });
+    let program = program();
+    let (plural, them) = if feature.contains(',') { ("s", "them") } else { ("", "it") };
     format!(
-        "this build lacks the feature{plural} {feature}; build with it, as in cargo run --release --features {feature} \
+        "this build lacks the feature{plural} {feature}; build with {them}, as in cargo run --release --features {feature} \
          --example {program}"
     )
 }

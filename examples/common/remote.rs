@@ -111,9 +111,20 @@ impl Troubles {
             Event::Closed { peer, reason, .. } => Some(format!("{peer}: {reason}")),
             Event::Protocol(ClientEvent { news: News::Bye(bye), .. }) => {
                 self.is_explained = true;
-                let is_usual =
-                    matches!(bye.code, Bye::Moved | Bye::BadSecret | Bye::ShuttingDown | Bye::Left);
-                (!is_usual).then(|| format!("the server closes the connection: {}", words_of(bye)))
+                // After these the client ends, which is told elsewhere, or comes back without a word.
+                let is_told = matches!(
+                    bye.code,
+                    Bye::Moved
+                        | Bye::BadSecret
+                        | Bye::ShuttingDown
+                        | Bye::Left
+                        | Bye::Superseded
+                        | Bye::Forbidden
+                        | Bye::Removed
+                        | Bye::TlsRequired
+                );
+                (!is_told && !is_holding)
+                    .then(|| format!("the server closes the connection: {}", words_of(bye)))
             }
             Event::Protocol(ClientEvent { news: News::Ended { .. }, .. }) => None,
             Event::Protocol(_) => {

@@ -39,8 +39,10 @@ fn every_server_drains_and_exits_0_on_each_signal() {
             if signal == "HUP" && is_nohup() {
                 continue;
             }
-            let address = free_address();
-            let mut server = Process::spawn(example(program).args(["--listen", &address]));
+            let (address, folder) = (free_address(), Folder::new());
+            // The counter's log is a file in its folder.
+            let mut command = example(program);
+            let mut server = Process::spawn(command.args(["--listen", &address]).current_dir(&folder));
             let deadline = Instant::now() + PATIENCE;
             let _client = loop {
                 match TcpStream::connect(&address) {

@@ -242,6 +242,38 @@ fn tic_tac_toe_continues_with_the_right_board() {
     assert_eq!(board(&mut cid), "123456789");
 }
 
+/// The board of one who was alone at the table and of one who has come since.
+#[test]
+fn tic_tac_toe_keeps_a_move_that_was_made_alone() {
+    let folder = Folder::new();
+    let journal = path(&folder, "journal");
+    let start = || {
+        let mut command = example_as_here("tic_tac_toe");
+        command.args(["--listen", "127.0.0.1:0", "--journal", &journal]);
+        Server::spawn(&mut command, Reading::All)
+    };
+    let server = start();
+    let mut ann = LinePeer::connect(&server.address, "JOIN ann ring=oak");
+    ann.hears("WAIT ");
+    let mut bob = LinePeer::connect(&server.address, "JOIN bob ring=oak");
+    ann.hears("GO turn=1 ");
+    ann.says("ANSWER :5");
+    bob.hears("GO turn=2 ");
+    ann.says("LEAVE");
+    ann.hears("BYE left");
+    bob.says("ANSWER :7");
+    bob.hears("OK turn=2");
+    let mut cid = LinePeer::connect(&server.address, "JOIN cid ring=oak");
+    let welcome = cid.hears("WELCOME ");
+    let secret = field(&welcome, "resume");
+    server.process.kill(PATIENCE);
+    let server = start();
+    let mut cid = LinePeer::connect(&server.address, &format!("JOIN cid ring=oak resume={secret}"));
+    cid.hears("SAY bytes=");
+    let rows: Vec<String> = (0..5).map(|_| cid.hears_next()).collect();
+    assert_eq!(rows.last().map(String::as_str), Some(" X | 8 | 9"), "{rows:?}");
+}
+
 /// A full disk ends the server, and nothing was confirmed that it could not store. (Only root can mount the
 /// disk.)
 #[cfg(target_os = "linux")]

@@ -131,9 +131,8 @@ fn signals_that_end_programs_are_passed_on_to_the_command() {
         holder.signal(signal);
         holder.expect_exit(128 + number, PATIENCE);
     }
-    let command =
-        format!("trap 'echo heard' USR1; echo it runs; {}", "until sleep 600 & wait $!; do exit 0; done");
-    let mut holder = lock(&server.address, &[], &["sh", "-c", &command]);
+    let command = "trap 'echo heard; exit 0' USR1; echo it runs; while :; do sleep 0.05; done";
+    let mut holder = lock(&server.address, &[], &["sh", "-c", command]);
     prints(&mut holder, "it runs");
     holder.signal("USR1");
     prints(&mut holder, "heard");
@@ -156,6 +155,17 @@ fn a_lock_says_why_a_server_does_not_take_it() {
     prints(&mut patient, "it runs");
     patient.expect_exit(0, PATIENCE);
     assert_eq!(patient.lines(Stream::Err).len(), 1, "it is said once");
+    // One that says at once that it is for nobody else is told once, and nothing is tried again.
+    let folder = Folder::new();
+    fs::write(folder.path("rules"), format!("sha256:{} ring=main\n", "0".repeat(64)))
+        .expect("a folder of ours");
+    let guarded = server(&["--access", folder.path("rules").to_str().expect("UTF-8")]);
+    for options in [&["--try"][..], &[]] {
+        let mut unknown = lock(&guarded.address, options, &["true"]);
+        unknown.expect_exit(1, PATIENCE);
+        let said = expect_one_complaint(&unknown);
+        assert!(said.contains("forbidden") && !said.contains("trying again"), "{said}");
+    }
     for options in [&["--framing", "raw"][..], &["--framing", "raw", "--clients", "1"]] {
         let server = Server::start(options);
         let mut at_once = lock(&server.address, &["--try"], &["true"]);

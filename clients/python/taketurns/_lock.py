@@ -17,8 +17,8 @@ import taketurns
 GAVE_UP = 75
 LOST = 76
 
-USUAL = frozenset(["moved", "bad-secret", "shutting-down", "left"])
-"""Farewells after which a client is taken again, here or elsewhere."""
+TOLD_ELSEWHERE = frozenset(["moved", "bad-secret", "shutting-down", "left", "superseded", "forbidden", "removed", "tls-required"])
+"""Farewells after which a client ends, or is taken again, here or elsewhere."""
 
 
 def complain(text: str) -> None:
@@ -115,7 +115,7 @@ class Lock:
             self._trouble = None
         elif isinstance(event, taketurns.Farewell) and self._job is None:
             self._is_explained = True
-            if event.code not in USUAL:
+            if event.code not in TOLD_ELSEWHERE:
                 self._troubled(f"the server closes the connection: {event.code} ({event.words or 'no reason is given'})")
         elif isinstance(event, taketurns.Disconnected):
             # One who holds the turn resumes it.

@@ -180,7 +180,6 @@ impl CounterServer {
 
     /// Takes the id, one raw message up to a space or line end. Returns how many bytes it took.
     fn read_id(&mut self, connection: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
-        // L6: an id may be a method, too.
         if is_foreign(bytes, Extent::Cut) {
             self.refuse(connection, "another protocol", bytes);
             self.dismiss(connection, links);

@@ -107,6 +107,12 @@ fn c05_the_same_file_for_state_and_log_is_wrong_usage() {
         let [said] = server.lines(Stream::Err)[..] else { server.fail("one line") };
         assert!(said.contains("the same file"), "{said}");
     }
+    fs::write(folder.path("state.new"), "a log of earlier days\n").expect("a folder of ours");
+    let mut command = example("counter_server");
+    command.args(["--listen", "127.0.0.1:0", "--log-file"]).arg(folder.path("state.new"));
+    Process::spawn(command.arg("--state").arg(folder.path("state"))).expect_exit(2, PATIENCE);
+    let log = fs::read_to_string(folder.path("state.new")).expect("it is still there");
+    assert_eq!(log, "a log of earlier days\n");
 }
 
 /// In a container a single file may be mounted, which can be written but not replaced.
