@@ -1,6 +1,6 @@
 //! How a server ends: the first signal drains, a second one ends it at once.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -44,13 +44,17 @@ fn every_server_drains_and_exits_0_on_each_signal() {
             let mut command = example(program);
             let mut server = Process::spawn(command.args(["--listen", &address]).current_dir(&folder));
             let deadline = Instant::now() + PATIENCE;
-            let _client = loop {
+            let mut client = loop {
                 match TcpStream::connect(&address) {
                     Ok(client) => break client,
                     Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
                     Err(error) => server.fail(&error.to_string()),
                 }
             };
+            // Each of them answers this in its own way. From then on it hears signals.
+            client.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time");
+            client.write_all(b"17\n").expect("the server is there");
+            client.read_exact(&mut [0]).expect("an answer");
             server.signal(signal);
             server.expect_exit(0, PATIENCE);
         }
