@@ -9,7 +9,7 @@ struct Logger;
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // mio has a line for each connection, whoever causes it.
+        // mio logs every connection, and any peer can cause those.
         metadata.level() <= log::max_level() && !metadata.target().starts_with("mio")
     }
 

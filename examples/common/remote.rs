@@ -1,5 +1,6 @@
 //! The turn server to which clients connect: where it is, and what to show it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use taketurns::net::{Driver, Event, Target, now};
@@ -94,7 +95,7 @@ impl Remote {
     }
 }
 
-/// Tells when nobody serves a client, and why: once, until somebody does.
+/// Reports once that no server takes a client, and why, until one does.
 #[derive(Default)]
 pub struct Troubles {
     is_told: bool,
@@ -103,10 +104,15 @@ pub struct Troubles {
 }
 
 impl Troubles {
-    /// Returns why nobody serves the client, if an event tells. One that holds the turn resumes it.
+    /// Returns the reason why no server takes the client, if the event is one. A client that holds the turn
+    /// resumes it after a lost connection.
     pub fn of(&mut self, event: &Event<ClientEvent>, is_holding: bool) -> Option<String> {
         match event {
-            Event::Unreachable { target, error, .. } => Some(format!("cannot connect to {target}: {error}")),
+            Event::Unreachable { target, error, .. } => {
+                let is_tls = error.kind() == ErrorKind::InvalidData && error.raw_os_error().is_none();
+                let hint = if is_tls { "; see --tls, --tls-ca and --tls-name" } else { "" };
+                Some(format!("cannot connect to {target}: {error}{hint}"))
+            }
             Event::Closed { .. } if std::mem::take(&mut self.is_explained) || is_holding => None,
             Event::Closed { peer, reason, .. } => Some(format!("{peer}: {reason}")),
             Event::Protocol(ClientEvent { news: News::Bye(bye), .. }) => {

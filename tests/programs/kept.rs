@@ -188,16 +188,18 @@ fn a_journal_moves_by_export_and_import_and_a_backup_begins_another_epoch() {
     assert_ne!(field(&ann.hears("WELCOME "), "epoch"), field(&anns, "epoch"));
 }
 
+fn tables(journal: &str) -> Server {
+    let mut command = example_as_here("tic_tac_toe");
+    command.args(["--listen", "127.0.0.1:0", "--journal", journal]);
+    Server::spawn(&mut command, Reading::All)
+}
+
 /// M23
 #[test]
 fn tic_tac_toe_continues_with_the_right_board() {
     let folder = Folder::new();
     let journal = path(&folder, "journal");
-    let start = || {
-        let mut command = example_as_here("tic_tac_toe");
-        command.args(["--listen", "127.0.0.1:0", "--journal", &journal]);
-        Server::spawn(&mut command, Reading::All)
-    };
+    let start = || tables(&journal);
     let board = |peer: &mut LinePeer| {
         peer.hears("SAY bytes=");
         let lines: Vec<String> = (0..5).map(|_| peer.hears_next()).collect();
@@ -247,11 +249,7 @@ fn tic_tac_toe_continues_with_the_right_board() {
 fn tic_tac_toe_keeps_a_move_that_was_made_alone() {
     let folder = Folder::new();
     let journal = path(&folder, "journal");
-    let start = || {
-        let mut command = example_as_here("tic_tac_toe");
-        command.args(["--listen", "127.0.0.1:0", "--journal", &journal]);
-        Server::spawn(&mut command, Reading::All)
-    };
+    let start = || tables(&journal);
     let server = start();
     let mut ann = LinePeer::connect(&server.address, "JOIN ann ring=oak");
     ann.hears("WAIT ");
