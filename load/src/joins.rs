@@ -1,4 +1,5 @@
-//! 10,000 clients join within a second, while two others take turns in a ring of their own.
+//! 10,000 clients join within a second, and leave all at once, while two others take turns in a ring of their
+//! own.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -16,16 +17,18 @@ const CLIENTS: usize = 10_000;
 const WITHIN: Duration = Duration::from_secs(1);
 /// Each with a server of its own. The machine alone may cost one of them some milliseconds.
 const ROUNDS: usize = 5;
-/// The longest hand-over meanwhile.
-const MS_MAX: f64 = 10.0;
+/// The longest hand-over while they join, and while they leave.
+const JOINING_MS_MAX: f64 = 5.0;
+const LEAVING_MS_MAX: f64 = 10.0;
 /// How long to wait for all of them at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// On a thread of its own, because a thread can be pinned to a processor, and the next scenario's may not be.
 pub fn run() -> Result<Vec<Row>> {
     program::ensure_descriptors(CLIENTS)?;
+    let processors = processors::first_and_last()?;
     let rounds = thread::scope(|scope| {
-        let measure = || (0..ROUNDS).map(|_| measure()).collect::<Result<Vec<_>>>();
+        let measure = || (0..ROUNDS).map(|_| measure(processors)).collect::<Result<Vec<_>>>();
         scope.spawn(measure).join().expect("it does not panic")
     })?;
     let median = |figure: fn(&Round) -> f64| {
@@ -33,30 +36,37 @@ pub fn run() -> Result<Vec<Row>> {
         all.sort_by(f64::total_cmp);
         all[ROUNDS / 2]
     };
-    let beside = median(|round| round.beside.longest / 1e3);
-    let what = format!(
+    let last = &rounds[ROUNDS - 1];
+    let joining = format!(
         "quiet clients (line) while {CLIENTS} others join within {:.2} s: longest hand-over; in silence {:.1} ms, while they join another \
          server on the same processor {:.1} ms (medians of {ROUNDS} rounds); p99 of the last round {:.0} µs, {:.0} µs, {:.0} µs",
-        rounds[ROUNDS - 1].took.as_secs_f64(),
+        last.took.as_secs_f64(),
         median(|round| round.silent.longest / 1e3),
         median(|round| round.elsewhere.longest / 1e3),
-        rounds[ROUNDS - 1].beside.p99,
-        rounds[ROUNDS - 1].silent.p99,
-        rounds[ROUNDS - 1].elsewhere.p99,
+        last.joining.p99,
+        last.silent.p99,
+        last.elsewhere.p99,
     );
-    Ok(vec![Row::at_most(what, beside, MS_MAX, "ms")])
+    let leaving = format!(
+        "the same while all {CLIENTS} are cut at once; p99 of the last round {:.0} µs",
+        last.leaving.p99
+    );
+    Ok(vec![
+        Row::at_most(joining, median(|round| round.joining.longest / 1e3), JOINING_MS_MAX, "ms"),
+        Row::at_most(leaving, median(|round| round.leaving.longest / 1e3), LEAVING_MS_MAX, "ms"),
+    ])
 }
 
 /// Hand-overs, and how long it took until all others had their seats.
 struct Round {
     silent: Times,
     elsewhere: Times,
-    beside: Times,
+    joining: Times,
+    leaving: Times,
     took: Duration,
 }
 
-fn measure() -> Result<Round> {
-    let (quiet, others) = processors::first_and_last()?;
+fn measure((quiet, others): (usize, usize)) -> Result<Round> {
     processors::keep_to(quiet)?;
     let start = || Server::start("127.0.0.1:0", &["--framing", "line", "--quiet", "--max-clients", "12000"]);
     let (server, other) = (start()?, start()?);
@@ -66,18 +76,21 @@ fn measure() -> Result<Round> {
         thread::scope(|scope| {
             let joining = scope.spawn(move || join_all(at, others));
             let times = pair.play(WITHIN);
-            let took = joining.join().expect("it does not panic")?;
-            anyhow::Ok((times?, took))
+            anyhow::Ok((times?, joining.join().expect("it does not panic")?))
         })
     };
     let (elsewhere, _) = meanwhile(other.addr)?;
     drop(other);
-    let (beside, took) = meanwhile(server.addr)?;
-    Ok(Round { silent, elsewhere, beside, took })
+    let (joining, (took, crowd)) = meanwhile(server.addr)?;
+    let leaving = thread::scope(|scope| {
+        scope.spawn(move || processors::keep_to(others).map(|()| drop(crowd)));
+        pair.play(WITHIN)
+    })?;
+    Ok(Round { silent, elsewhere, joining, leaving, took })
 }
 
 /// Joins at an even pace.
-fn join_all(server: SocketAddr, processor: usize) -> Result<Duration> {
+fn join_all(server: SocketAddr, processor: usize) -> Result<(Duration, Crowd)> {
     processors::keep_to(processor)?;
     let mut crowd = Crowd::new(CLIENTS)?;
     let (begun, mut welcomes) = (Instant::now(), 0);
@@ -99,5 +112,5 @@ fn join_all(server: SocketAddr, processor: usize) -> Result<Duration> {
     while hear(&mut crowd, Duration::from_millis(10))? < CLIENTS {
         ensure!(begun.elapsed() < PATIENCE, "not all have a seat after {PATIENCE:?}");
     }
-    Ok(begun.elapsed())
+    Ok((begun.elapsed(), crowd))
 }

@@ -157,11 +157,17 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// # Errors
     ///
     /// The limit that stands in the way, or the error of the sockets. The socket is closed then.
-    pub fn adopt(&mut self, now: Now, socket: S::Socket, peer: SocketAddr) -> Result<ConnectionId, NotTaken> {
+    pub fn adopt(
+        &mut self,
+        now: Now,
+        mut socket: S::Socket,
+        peer: SocketAddr,
+    ) -> Result<ConnectionId, NotTaken> {
         if self.draining {
             return Err(NotTaken::Draining);
         }
         self.has_room(peer)?;
+        self.sockets.set_options(&mut socket);
         self.begin(now, socket, peer, None)
     }
 
@@ -173,7 +179,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub fn adopt_wrapped(
         &mut self,
         now: Now,
-        socket: S::Socket,
+        mut socket: S::Socket,
         peer: SocketAddr,
         wrapping: Box<dyn Wrapping>,
         bytes: &mut [u8],
@@ -182,6 +188,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             return Err(NotTaken::Draining);
         }
         self.has_room(peer)?;
+        self.sockets.set_options(&mut socket);
         let id = self.begin(now, socket, peer, Some(wrapping))?;
         self.unwrap(now, id, bytes);
         self.flush(now);
@@ -192,11 +199,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     fn begin(
         &mut self,
         now: Now,
-        mut socket: S::Socket,
+        socket: S::Socket,
         peer: SocketAddr,
         wrapping: Option<Box<dyn Wrapping>>,
     ) -> Result<ConnectionId, NotTaken> {
-        self.sockets.set_options(&mut socket);
         let id = self.open(socket, peer, Phase::Open)?;
         self.addresses.add(peer.ip());
         match wrapping {

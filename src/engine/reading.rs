@@ -18,6 +18,10 @@ const SHARE_MIN: usize = 1024;
 /// to say.
 const IDLE_READS_MAX: u8 = 4;
 
+/// What the end of a connection takes of the budget of a pass: the system closes a socket in the time of some
+/// ten reads. When thousands leave at once, the others do not wait for all of them.
+const END_BYTES: usize = 4096;
+
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Continues with the connections that the last pass left over. They share the budget: if each of a
     /// thousand were read up to its own budget, the last would wait for a thousand full buffers.
@@ -312,6 +316,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             Ok(_) if link.ended => {}
             Ok(_) => {
                 link.ended = true;
+                self.pass_budget = self.pass_budget.saturating_sub(END_BYTES);
                 match link.phase {
                     Phase::Lingering => self.close(now, id, CloseReason::Unwanted),
                     Phase::Securing => self.close(now, id, CloseReason::Finished),
@@ -320,7 +325,10 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.close(now, id, CloseReason::Broken(error.kind())),
+            Err(error) => {
+                self.pass_budget = self.pass_budget.saturating_sub(END_BYTES);
+                self.close(now, id, CloseReason::Broken(error.kind()));
+            }
         }
         false
     }

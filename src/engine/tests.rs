@@ -724,6 +724,29 @@ fn an_awaited_connection_is_read_in_the_next_pass() {
     assert_eq!(passes_during_a_flood(true), 2);
 }
 
+/// Closing a socket takes the system much longer than reading from it.
+#[test]
+fn an_awaited_connection_does_not_wait_for_all_that_leave_at_once() {
+    let mut engine = engine(DriverConfig::default());
+    let all: Vec<_> = (0..1000).map(|_| open(&mut engine)).collect();
+    let quiet = open(&mut engine);
+    engine.protocol.awaited = Some(quiet);
+    for (at, &id) in all.iter().enumerate() {
+        engine.sockets.pipes[at].ends = true;
+        engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
+    }
+    say(&mut engine, quiet, all.len(), b"word");
+    let (mut passes, mut before) = (0, engine.connections());
+    while engine.connections() > 1 {
+        engine.finish_batch(NOW).expect("events were taken");
+        while engine.poll_event().is_some() {}
+        passes += 1;
+        assert!(before - engine.connections() <= 32, "{before} to {} in a pass", engine.connections());
+        before = engine.connections();
+        assert!(passes < 2 || !engine.protocol.given.is_empty(), "it is read in the second pass");
+    }
+}
+
 #[test]
 fn a_message_is_written_as_far_as_the_socket_takes_it() {
     let run = |script: Vec<io::Result<usize>>| {

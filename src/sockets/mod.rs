@@ -89,10 +89,11 @@ pub trait Sockets {
         false
     }
 
-    /// Sets the options of a stream in use, such as `TCP_NODELAY`, as far as the system has them.
+    /// Sets the options of a stream in use that was not accepted, such as `TCP_NODELAY`, as far as the system
+    /// has them.
     fn set_options(&mut self, socket: &mut Self::Socket);
 
-    /// Takes the next newcomer.
+    /// Takes the next newcomer, whose stream has its [options](Self::set_options).
     ///
     /// # Errors
     ///
