@@ -47,7 +47,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 
 use crate::engine::Wrap;
 use connection::Connection;
@@ -112,6 +112,7 @@ impl Acceptor {
         let mut config = builder.with_single_cert(chain, key).map_err(bad(File::Key))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.ignore_client_order = true;
         Ok(Acceptor(Arc::new(config)))
     }
 
@@ -226,8 +227,12 @@ fn bad<E: fmt::Display>(file: File) -> impl FnOnce(E) -> TlsError {
     move |error| TlsError { file, why: error.to_string() }
 }
 
+/// The suite with SHA-256 comes first, for which processors have instructions, unlike for SHA-384: a handshake
+/// hashes a lot.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 /// Returns all items of a kind in `pem`; at least one.

@@ -188,7 +188,7 @@ pub mod certificates {
 }
 
 #[cfg(feature = "wires")]
-mod client {
+pub mod client {
     use std::sync::LazyLock;
 
     use support::wire::{WebClient, Within};
@@ -224,6 +224,7 @@ mod client {
 pub mod server {
     use std::net::SocketAddr;
 
+    use taketurns::engine::Wrap;
     use taketurns::net::{Driver, Error};
     use taketurns::protocol::turns::TurnServer;
     use taketurns::tls::{Acceptor, Clients, Identity};
@@ -240,10 +241,15 @@ pub mod server {
         if matches!(wire, Wire::Plain | Wire::WebSocket) {
             return driver.listen(addr);
         }
+        driver.listen_wrapped(addr, accept(wire))
+    }
+
+    /// Makes the server's ends of a wire with TLS.
+    pub fn accept(wire: Wire) -> Wrap {
         let (certificates, key, authorities) = (read("server.pem"), read("server.key"), read("ca.pem"));
         let clients = Clients { authorities: &authorities, revoked: None, are_required: true };
         let identity = Identity { certificates: &certificates, key: &key };
         let acceptor = Acceptor::new(identity, (wire == Wire::Mutual).then_some(clients));
-        driver.listen_wrapped(addr, acceptor.expect("the files are good").wrap())
+        acceptor.expect("the files are good").wrap()
     }
 }
