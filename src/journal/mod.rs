@@ -53,7 +53,6 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use error::{DATABASE, LOG};
 pub use error::{Fault, JournalError};
 use files::Directory;
 use opening::Opened;
@@ -170,8 +169,7 @@ impl Store for Journal {
     }
 
     fn bytes(&self) -> u64 {
-        let len = |file| std::fs::metadata(self.dir.join(file)).map_or(0, |file| file.len());
-        len(DATABASE) + len(LOG)
+        self.opened.bytes()
     }
 
     fn close(self) -> Result<(), Lost> {

@@ -34,6 +34,9 @@ pub(super) struct Opened<F: Files> {
     commits: u64,
     /// The changes of all commits that the database lacks.
     pending: Pending,
+    /// The size of the database in bytes. The log's is never asked for: after a `stat`, Linux gives the next write
+    /// a time of its own, and the sync after it takes 0.1 ms longer.
+    database_bytes: u64,
     /// The entries that were read during opening, until they are taken.
     state: Option<State>,
     /// Whether a commit has failed.
@@ -91,6 +94,11 @@ impl<F: Files> Opened<F> {
         })
     }
 
+    /// Returns the size of the database and the log.
+    pub(super) fn bytes(&self) -> u64 {
+        self.database_bytes + F::LOG_BYTES as u64
+    }
+
     pub(super) fn close(mut self) -> io::Result<()> {
         self.attempt(self.commits, Opened::fold)
     }
@@ -100,6 +108,7 @@ impl<F: Files> Opened<F> {
     fn fold(&mut self) -> io::Result<()> {
         if let Some(Record { seq, changes }) = self.pending.take() {
             database::store(self.files.backend(DATABASE, false)?, seq, &changes)?;
+            self.database_bytes = self.files.backend(DATABASE, false)?.len()?;
             self.log.begin_again();
         }
         Ok(())
@@ -268,7 +277,10 @@ fn open<F: Files>(files: F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Open
     if !found.changes.is_empty() {
         pending.merge(Record { seq: commits, changes: found.changes });
     }
-    Ok(Opened { files, log, lock, epoch, commits, pending, state: Some(found.state), failed: false })
+    let database_bytes =
+        backend(&files, DATABASE)?.len().map_err(Fault::system(format!("read {DATABASE}")))?;
+    let state = Some(found.state);
+    Ok(Opened { files, log, lock, epoch, commits, pending, database_bytes, state, failed: false })
 }
 
 /// Opens the log of an accepted journal.

@@ -1,8 +1,8 @@
 //! The names of entries.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use crate::session::Name;
+use crate::session::{NAME_BYTES_MAX, Name};
 
 /// The name of an entry.
 ///
@@ -70,19 +70,42 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.iter().map(|&[high, low]| Some(value(high)? << 4 | value(low)?)).collect()
 }
 
+/// The most bytes of a byte form.
+const BYTES_MAX: usize = 2 * NAME_BYTES_MAX + "/s/0000000000000000".len();
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Key::Ring(ring) | Key::Seat(ring, _) | Key::Host(ring)) = self else { return f.write_str("m") };
-        // Digit by digit, because a commit writes the key of every change, and `{:02x}` takes its time.
-        let digit = |half: u8| char::from_digit(half.into(), 16).expect("it is below 16");
-        ring.as_bytes().iter().try_for_each(|&byte| {
-            f.write_char(digit(byte >> 4))?;
-            f.write_char(digit(byte & 0xf))
-        })?;
+        // In one piece, because a commit writes the key of every change, and formatting takes its time.
+        let mut text = Text { bytes: [0; BYTES_MAX], len: 0 };
+        text.push_hex(ring.as_bytes());
         match self {
-            Key::Seat(_, place) => write!(f, "/s/{place:016x}"),
-            Key::Host(_) => f.write_str("/h"),
-            Key::Ring(_) | Key::Meta => f.write_str("/r"),
+            Key::Seat(_, place) => {
+                text.push(b"/s/");
+                text.push_hex(&place.to_be_bytes());
+            }
+            Key::Host(_) => text.push(b"/h"),
+            Key::Ring(_) | Key::Meta => text.push(b"/r"),
+        }
+        f.write_str(str::from_utf8(&text.bytes[..text.len]).expect("it is ASCII"))
+    }
+}
+
+struct Text {
+    bytes: [u8; BYTES_MAX],
+    len: usize,
+}
+
+impl Text {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..][..bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    fn push_hex(&mut self, bytes: &[u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for byte in bytes {
+            self.push(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Names of clients and rings: short, without allocation, safe to print.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 /// The longest name, in bytes.
@@ -21,7 +22,7 @@ pub struct Name(Short);
 pub struct RawName(Short);
 
 /// 1 to 64 bytes of UTF-8.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Short {
     /// Valid UTF-8, followed by zeros.
     bytes: [u8; NAME_BYTES_MAX],
@@ -96,6 +97,13 @@ static PLAIN: [bool; 256] = {
 pub(crate) fn is_format(c: char) -> bool {
     let after = FORMAT_CHARACTERS.partition_point(|&(_, last)| last < c);
     FORMAT_CHARACTERS.get(after).is_some_and(|&(first, _)| first <= c)
+}
+
+/// Most names are much shorter than what they are kept in.
+impl Hash for Short {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes[..usize::from(self.len)].hash(state);
+    }
 }
 
 impl Short {
