@@ -15,7 +15,7 @@ use argh::{ArgsInfo, FromArgs};
 use common::counting::{Count, Counting};
 use common::lookup;
 use common::options::{self, Extras, wrong_usage};
-use common::remote::{self, Remote};
+use common::remote::{self, Remote, Troubles};
 use common::{output, tls};
 use log::{LevelFilter, info};
 use taketurns::net::{Event, EventLoop, now};
@@ -92,7 +92,7 @@ fn play(options: &Options, extras: &Extras) -> Result<(), String> {
     common::signals::on_first(move || handle.drain())?;
 
     let mut end = Ok(());
-    let mut absence = common::Absence::default();
+    let mut troubles = Troubles::default();
     let mut goes_on = true;
     while goes_on {
         if counting.is_finished() {
@@ -102,14 +102,14 @@ fn play(options: &Options, extras: &Extras) -> Result<(), String> {
         goes_on = event_loop.run_once(pause).map_err(|error| error.to_string())?;
         let now = now();
         while let Some(event) = event_loop.poll_event() {
+            let trouble = troubles.of(&event, false);
+            if let Some(trouble) = trouble.filter(|_| !event_loop.driver().is_draining()) {
+                troubles.mention(&trouble);
+            }
             match event {
-                Event::Opened { peer, .. } => {
-                    absence.is_over();
-                    info!("connected to {peer}");
-                }
+                Event::Opened { peer, .. } => info!("connected to {peer}"),
                 Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
                 Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
-                Event::Unreachable { target, error, .. } => absence.mention(&target, &error),
                 Event::Protocol(event) => match counting.hear(now, event_loop.driver_mut(), event) {
                     Some(Count::Sent(name, number)) => output::line(format_args!("{name} sent: {number}")),
                     Some(Count::Ended(name, why)) if end.is_ok() && why != End::Left => {

@@ -39,7 +39,6 @@ use std::io;
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
-use taketurns::net::Target;
 use taketurns::protocol::turns::{End, Name};
 use taketurns::session::Redacted;
 
@@ -106,23 +105,6 @@ pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|text| !text.is_empty())
 }
 
-/// Reports the absence of a server once, until it is back.
-#[derive(Default)]
-pub struct Absence(bool);
-
-impl Absence {
-    pub fn is_over(&mut self) {
-        self.0 = false;
-    }
-
-    /// Reports that the server cannot be reached, and advises what to do, unless that was reported before.
-    pub fn mention(&mut self, target: &Target, error: &io::Error) {
-        if !std::mem::replace(&mut self.0, true) {
-            complain(format_args!("cannot connect to {target}: {error}; {}", advise_dialing(error)));
-        }
-    }
-}
-
 /// Returns a unique name made of this machine, this process and a random number.
 #[cfg(unix)]
 pub fn unique_name() -> Name {
@@ -141,18 +123,6 @@ pub fn status_of_process(field: &str) -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let text = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     Some(text.trim().to_owned())
-}
-
-/// Returns advice about a server that cannot be reached, for a client that keeps trying.
-pub fn advise_dialing(error: &io::Error) -> &'static str {
-    const EMFILE: i32 = 24;
-    match error.raw_os_error() {
-        Some(EMFILE) if cfg!(unix) => "fewer --clients, or see ulimit -n",
-        None if error.kind() == io::ErrorKind::InvalidData => {
-            "see --tls, --tls-ca and --tls-name; trying again, at least every 2 s"
-        }
-        _ => "trying again, at least every 2 s, until a server is there (see --connect)",
-    }
 }
 
 /// Returns the reason why a client of a turn server gave up.

@@ -95,6 +95,9 @@ impl Remote {
     }
 }
 
+/// The error of a process that has all descriptors that it may have.
+const EMFILE: i32 = 24;
+
 /// Reports once that no server takes a client, and why, until one does.
 #[derive(Default)]
 pub struct Troubles {
@@ -109,8 +112,11 @@ impl Troubles {
     pub fn of(&mut self, event: &Event<ClientEvent>, is_holding: bool) -> Option<String> {
         match event {
             Event::Unreachable { target, error, .. } => {
-                let is_tls = error.kind() == ErrorKind::InvalidData && error.raw_os_error().is_none();
-                let hint = if is_tls { "; see --tls, --tls-ca and --tls-name" } else { "" };
+                let hint = match error.raw_os_error() {
+                    Some(EMFILE) if cfg!(unix) => "; fewer clients, or see ulimit -n",
+                    None if error.kind() == ErrorKind::InvalidData => "; see --tls, --tls-ca and --tls-name",
+                    _ => "",
+                };
                 Some(format!("cannot connect to {target}: {error}{hint}"))
             }
             Event::Closed { .. } if std::mem::take(&mut self.is_explained) || is_holding => None,
