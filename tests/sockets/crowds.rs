@@ -4,6 +4,7 @@ use support::ms;
 use support::proxy::Proxy;
 use taketurns::net::{DriverConfig, Event};
 use taketurns::protocol::ConnectionId;
+use taketurns::protocol::dispatch::{DispatchServer, DispatchServerConfig, Framing};
 
 use crate::loopback::{Peer, Rig, Script};
 use crate::servers::line_server;
@@ -77,4 +78,29 @@ fn thousands_of_connections_come_and_go_and_nothing_is_left_over() {
         let id: ConnectionId = rig.opened(peer.local_addr()).expect("it is served");
         rig.pass_until("heard", |rig| rig.driver.protocol().heard(id) == b"hello");
     }
+}
+
+/// The ranks of all others change with each that leaves, but they hear of it a few times only, and none of them is
+/// closed as a slow reader.
+#[test]
+fn workers_that_leave_at_once_move_the_others_up_in_a_few_steps() {
+    const LEAVING: usize = 250;
+    const STAYING: usize = 100;
+    let mut config = DispatchServerConfig::default();
+    (config.max_clients, config.framing) = (LEAVING + STAYING, Framing::Line);
+    let (mut rig, addr) = Rig::listening(DispatchServer::new(config), DriverConfig::default());
+    let mut leaving: Vec<Peer> = (0..LEAVING + STAYING).map(|_| rig.meet(addr).0).collect();
+    let mut staying = leaving.split_off(LEAVING);
+    for (nth, peer) in staying.iter_mut().enumerate() {
+        rig.hears(peer, &format!("Your rank is {}\n", LEAVING + nth));
+        peer.take();
+    }
+    drop(leaving);
+    for (nth, peer) in staying.iter_mut().enumerate() {
+        rig.hears(peer, &format!("RYour rank is now {nth}\n"));
+        let told = peer.text().lines().count();
+        assert!(told <= LEAVING / 10, "{told} messages for {LEAVING} that left");
+    }
+    assert_eq!(rig.driver.connections(), STAYING);
+    assert_eq!(rig.driver.counts().slow_readers, 0);
 }
