@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use log::{info, warn};
 use ureq::Agent;
+use ureq::config::Config;
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::config::{self, EtcdConfig, EtcdError};
 use super::message::{self, Answer, Request, Trouble};
+use super::resolver::Once;
 
 /// Time for an answer. A leader that is lost is replaced in 1.5 to 3 s, and a member that has lost it does
 /// not answer meanwhile.
@@ -26,7 +29,9 @@ const PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 /// The members of one cluster. Not shared: who wants to ask at the same time has members of its own, and
 /// with them connections of its own.
 pub(super) struct Members {
-    agent: Agent,
+    config: Config,
+    /// One for each member, which has its connection, and knows where it is.
+    agents: Vec<Agent>,
     urls: Vec<String>,
     /// The one that is asked next.
     at: usize,
@@ -46,9 +51,11 @@ impl Members {
             .max_redirects(0)
             // A proxy of the environment is for the way out, and etcd is next door.
             .proxy(None);
+        let (agent, urls) = (config::secure(agent, config)?.build(), config.urls()?);
         Ok(Members {
-            agent: config::secure(agent, config)?.build().new_agent(),
-            urls: config.urls()?,
+            agents: urls.iter().map(|_| new_agent(&agent)).collect(),
+            config: agent,
+            urls,
             at: 0,
             user: config.user.clone(),
             token: None,
@@ -78,6 +85,8 @@ impl Members {
                     self.failing.push(failure);
                     warn!("etcd {}: {trouble}; asking again", self.urls[self.at]);
                 }
+                // It may be elsewhere by now.
+                self.agents[self.at] = new_agent(&self.config);
                 self.at = (self.at + 1) % self.urls.len();
                 pause(PAUSE);
             }
@@ -128,7 +137,7 @@ impl Members {
     }
 
     fn begin(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
-        let post = self.agent.post(format!("{}{path}", self.urls[self.at]));
+        let post = self.agents[self.at].post(format!("{}{path}", self.urls[self.at]));
         match &self.token {
             Some(token) => post.header("Authorization", token),
             None => post,
@@ -151,6 +160,10 @@ impl Members {
         }
         pause(PAUSE);
     }
+}
+
+fn new_agent(config: &Config) -> Agent {
+    Agent::with_parts(config.clone(), DefaultConnector::default(), Once::default())
 }
 
 #[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]

@@ -44,6 +44,7 @@ mod lease;
 mod members;
 mod message;
 mod parts;
+mod resolver;
 mod store;
 mod term;
 #[cfg(test)]

@@ -71,6 +71,14 @@ impl Directory {
     }
 }
 
+/// Opens a file. Refuses a pipe and a device, which might be waited for, or have no end.
+fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is no regular file")),
+        _ => options.open(path),
+    }
+}
+
 /// Syncs a directory; the current one if `path` is `None`.
 fn sync_directory(path: Option<&Path>) -> io::Result<()> {
     // On other systems a directory cannot be opened as a file, and needs no sync.
@@ -91,7 +99,7 @@ impl Files for Directory {
 
     fn lock(&self, name: &str) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(self.0.join(name))?;
+        let file = open(&self.0.join(name), options.read(true).write(true).create(true).truncate(false))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -100,7 +108,7 @@ impl Files for Directory {
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.0.join(name)) {
+        let file = match open(&self.0.join(name), OpenOptions::new().read(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -110,14 +118,14 @@ impl Files for Directory {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(self.0.join(name))?;
+        let mut file = open(&self.0.join(name), OpenOptions::new().write(true).create(true).truncate(true))?;
         file.write_all(bytes)?;
         file.sync_all()
     }
 
     fn backend(&self, name: &str, anew: bool) -> io::Result<FileBackend> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(anew).truncate(anew).open(self.0.join(name))?;
+        let file = open(&self.0.join(name), options.read(true).write(true).create(anew).truncate(anew))?;
         FileBackend::new(file).map_err(io::Error::other)
     }
 

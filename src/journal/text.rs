@@ -3,7 +3,7 @@
 //! The first line is the journal's, followed by rings, seats and host states. The last line counts them, so
 //! that a truncated file is noticed. Times are in nanoseconds, bytes in hexadecimal.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::error::Fault;
 use super::identity::FORMAT;
 use crate::record::{
-    HostValue, LastAnswer, LeaseValue, Mark, MetaValue, RingState, RingValue, SeatValue, SecretHash,
-    Standing, State, Tag,
+    HOST_STATE_BYTES_MAX, HostValue, LastAnswer, LeaseValue, Mark, MetaValue, RingState, RingValue,
+    SeatValue, SecretHash, Standing, State, Tag,
 };
 use crate::session::{Epoch, Name};
 use crate::turn::{Demand, Demands, HoldMax, Judging, Rules, TurnNumber, Weight};
@@ -132,13 +132,22 @@ pub(super) fn write(state: &State, mut to: impl Write) -> io::Result<()> {
     to.flush()
 }
 
+/// The most bytes of a line: a host's state in hexadecimal has half of them.
+const LINE_BYTES_MAX: u64 = 4 * HOST_STATE_BYTES_MAX as u64;
+
 /// Reads a state line by line.
-pub(super) fn read(from: impl BufRead) -> Result<State, Fault> {
+pub(super) fn read(mut from: impl BufRead) -> Result<State, Fault> {
     let (mut state, mut is_whole, mut last) = (None, false, 0);
-    for (nth, text) in from.lines().enumerate() {
-        last = nth + 1;
+    let mut text = String::new();
+    for nth in 0.. {
+        text.clear();
         let wrong = |what: String| Fault::Line { line: nth + 1, what };
-        let text = text.map_err(|error| wrong(error.to_string()))?;
+        let count = from.by_ref().take(LINE_BYTES_MAX).read_line(&mut text);
+        match count.map_err(|error| wrong(error.to_string()))? as u64 {
+            0 => break,
+            LINE_BYTES_MAX => return Err(wrong(format!("it has {LINE_BYTES_MAX} bytes and more"))),
+            _ => last = nth + 1,
+        }
         let line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         match &mut state {
             _ if is_whole => return Err(wrong("it follows the last line".to_owned())),

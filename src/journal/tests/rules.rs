@@ -385,6 +385,32 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
 }
 
 #[test]
+fn an_import_without_an_end_is_an_error_after_a_line() {
+    let dir = Dir::new();
+    let endless = std::io::BufReader::new(std::io::repeat(b'x'));
+    let Err(error) = Journal::import(&dir.file("other"), endless) else { panic!("it was imported") };
+    let error = error.to_string();
+    assert!(error.contains("line 1") && error.contains("262144 bytes and more"), "{error}");
+}
+
+/// Opening one to read it would wait for somebody who writes.
+#[test]
+#[cfg(unix)]
+fn a_pipe_in_place_of_a_file_is_refused() {
+    for name in ["lock", "id", "turns.log", "turns.redb"] {
+        let dir = Dir::new();
+        drop(Journal::open(&dir.0, Epoch(1)).expect("new"));
+        fs::remove_file(dir.file(name)).expect("it was made");
+        let made =
+            std::process::Command::new("mkfifo").arg(dir.file(name)).status().expect("it is installed");
+        assert!(made.success());
+        let Err(error) = Journal::open(&dir.0, Epoch(1)) else { panic!("it was opened") };
+        let error = error.to_string();
+        assert!(error.contains(name) && error.contains("it is no regular file"), "{error}");
+    }
+}
+
+#[test]
 fn a_disk_that_fails_ends_the_life_with_one_line() {
     let dir = Dir::new();
     let read_only = |is: bool| {
