@@ -34,8 +34,8 @@ pub(super) struct Opened<F: Files> {
     commits: u64,
     /// The changes of all commits that the database lacks.
     pending: Pending,
-    /// The size of the database in bytes. The log's is never asked for: after a `stat`, Linux gives the next write
-    /// a time of its own, and the sync after it takes 0.1 ms longer.
+    /// The size of the database in bytes. The log's is never asked for: after a `stat`, Linux gives the next
+    /// write a time of its own, and the sync after it takes 0.1 ms longer.
     database_bytes: u64,
     /// The entries that were read during opening, until they are taken.
     state: Option<State>,

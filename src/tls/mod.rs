@@ -227,8 +227,8 @@ fn bad<E: fmt::Display>(file: File) -> impl FnOnce(E) -> TlsError {
     move |error| TlsError { file, why: error.to_string() }
 }
 
-/// The suite with SHA-256 comes first, for which processors have instructions, unlike for SHA-384: a handshake
-/// hashes a lot.
+/// The suite with SHA-256 comes first, because a handshake hashes a lot: many processors have instructions
+/// for SHA-256, and few for SHA-384.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);

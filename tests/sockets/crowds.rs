@@ -80,8 +80,8 @@ fn thousands_of_connections_come_and_go_and_nothing_is_left_over() {
     }
 }
 
-/// The ranks of all others change with each that leaves, but they hear of it a few times only, and none of them is
-/// closed as a slow reader.
+/// The ranks of all others change with each that leaves, but they hear of it a few times only, and none of
+/// them is closed as a slow reader.
 #[test]
 fn workers_that_leave_at_once_move_the_others_up_in_a_few_steps() {
     const LEAVING: usize = 250;

@@ -26,8 +26,8 @@ const BYTES_MAX: [(Wire, f64); 3] = [(Wire::WebSocket, 800.0), (Wire::Tls, 4_600
 const MEGABYTES_MAX: f64 = 50.0;
 /// The median of a turn, as a multiple of the plain one's.
 const RATIO_MAX: [(Wire, f64); 3] = [(Wire::WebSocket, 1.05), (Wire::Tls, 1.12), (Wire::Both, 1.15)];
-/// The server's processor time for a connection with TLS, from its beginning to its end, as a multiple of a plain
-/// one's and of the server's part of a handshake in memory.
+/// The server's processor time for a connection with TLS, from its beginning to its end, as a multiple of a
+/// plain one's and of the server's part of a handshake in memory.
 const CONNECTION_MAX: [(Wire, f64); 2] = [(Wire::Tls, 1.4), (Wire::Mutual, 1.4)];
 /// Milliseconds by which hellos that come at once delay a turn at most.
 const DELAY_MAX: f64 = 4.0;

@@ -1,10 +1,10 @@
 //! Two raw clients alternate, whatever happens to either (T2).
 
-use support::ms;
 use support::network::{Peer, World};
+use support::{ms, secs};
 use taketurns::protocol::turns::{How, TurnEvent};
 
-use super::start::{auto_config, raw_config};
+use super::start::{auto_config, raw_config, raw_ring};
 use taketurns::protocol::turns::TurnServerConfig;
 
 /// A client that is restarted again and again. Its process keeps counting, and never has two connections.
@@ -93,4 +93,52 @@ fn t02_two_raw_clients_alternate_over_20_000_random_restart_histories() {
 fn l12_two_raw_clients_alternate_in_framing_auto() {
     assert_eq!(auto_config().framing, None);
     all_alternate(&auto_config(), 0..2_000);
+}
+
+/// T2: the fourth exception. Nothing tells the server which of two new connections is whose.
+#[test]
+fn t02_if_both_are_lost_whoever_is_back_first_may_answer_twice_in_a_row() {
+    for is_holder_first in [true, false] {
+        let (mut world, [ann, bob]) = raw_ring(raw_config());
+        world.say(ann, "ann:1");
+        assert_eq!(world.heard(bob).last().map(String::as_str), Some("GO"));
+        world.reset(bob);
+        world.drive_for(ms(50));
+        world.reset(ann);
+        world.drive_for(ms(50));
+        let first = world.connect();
+        world.drive_for(ms(50));
+        let second = world.connect();
+        world.drive_for(ms(500));
+        let (first_name, second_name) = if is_holder_first { ("bob", "ann") } else { ("ann", "bob") };
+        for (peer, name) in [(first, first_name), (second, second_name)] {
+            assert!(world.heard(peer).iter().any(|heard| heard.ends_with("GO")), "{name} is granted a turn");
+            world.say(peer, &format!("{name}:2"));
+            world.drive_for(ms(500));
+        }
+        assert_eq!(
+            world.accepted(),
+            ["ann:1".to_owned(), format!("{first_name}:2"), format!("{second_name}:2")]
+        );
+    }
+}
+
+/// M12, M14: who drops the connection with each `GO` and comes back at once gains nothing, although the ring
+/// pauses for a moment each time.
+#[test]
+fn m12_a_raw_holder_that_flaps_at_the_quorum_does_not_starve_the_other() {
+    let (mut world, [ann, mut mallory]) = raw_ring(raw_config());
+    for round in 0..20 {
+        world.say(ann, &format!("ann:{round}"));
+        let mut flaps = 0;
+        while !world.heard(ann).iter().any(|heard| heard.ends_with("GO")) {
+            flaps += 1;
+            assert!(flaps <= 2, "round {round}: ann waits while mallory had {flaps} turns");
+            world.drive_for(secs(29));
+            world.reset(mallory);
+            mallory = world.connect();
+            world.drive_for(ms(500));
+        }
+    }
+    assert_eq!(world.accepted().len(), 20);
 }
