@@ -170,6 +170,27 @@ fn a03_a_peer_that_reads_is_never_too_slow() {
     assert!(world.is_open(ann.peer));
 }
 
+/// A3: the half lines of 200 seats time out together. What a reader is told of that is several times what may
+/// be queued for it.
+#[test]
+fn a03_a_reader_is_told_of_all_that_time_out_together() {
+    const SEATS: usize = 200;
+    let mut small = line_config();
+    small.answer_bytes_max = 0;
+    let mut world = World::with_out_bytes_max(small, 1, 4096);
+    world.chunking = false;
+    let reader = world.connect();
+    world.say(reader, "WATCH");
+    let seats: Vec<_> = (0..SEATS).map(|nth| join(&mut world, &format!("n{nth:063}")).peer).collect();
+    world.heard(reader);
+    seats.iter().for_each(|&peer| world.queue_bytes(peer, b"P"));
+    world.drive_for(secs(10));
+    assert!(seats.iter().all(|&peer| !world.is_open(peer)));
+    let heard = world.heard(reader);
+    let told = |word: &str| heard.iter().filter(|line| line.starts_with(word)).count();
+    assert_eq!((told("AWAY "), world.is_open(reader)), (SEATS, true), "{heard:?}");
+}
+
 /// A2: a client that waits for admission cannot cost more memory meanwhile.
 #[test]
 fn a02_a_client_that_waits_for_the_host_cannot_fill_the_memory() {
