@@ -102,8 +102,17 @@ fn play(options: &Options, extras: &Extras) -> Result<(), String> {
         goes_on = event_loop.run_once(pause).map_err(|error| error.to_string())?;
         let now = now();
         while let Some(event) = event_loop.poll_event() {
-            let trouble = troubles.of(&event, false);
-            if let Some(trouble) = trouble.filter(|_| !event_loop.driver().is_draining()) {
+            let trouble = match &event {
+                // Of several clients, some may play while others have no place.
+                Event::Opened { .. } => {
+                    troubles = Troubles::default();
+                    None
+                }
+                Event::Unreachable { .. } => troubles.of(&event, false),
+                _ if options.clients == 1 => troubles.of(&event, event_loop.driver().is_draining()),
+                _ => None,
+            };
+            if let Some(trouble) = trouble {
                 troubles.mention(&trouble);
             }
             match event {

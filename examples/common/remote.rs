@@ -95,7 +95,7 @@ impl Remote {
     }
 }
 
-/// The error of a process that has all descriptors that it may have.
+/// The error of a process that has no descriptor left.
 const EMFILE: i32 = 24;
 
 /// Reports once that no server takes a client, and why, until one does.
@@ -113,7 +113,7 @@ impl Troubles {
         match event {
             Event::Unreachable { target, error, .. } => {
                 let hint = match error.raw_os_error() {
-                    Some(EMFILE) if cfg!(unix) => "; fewer clients, or see ulimit -n",
+                    Some(EMFILE) if cfg!(unix) => "; see ulimit -n",
                     None if error.kind() == ErrorKind::InvalidData => "; see --tls, --tls-ca and --tls-name",
                     _ => "",
                 };

@@ -9,7 +9,7 @@
 
 // hold.rs        as many clients as possible in one ring
 // stampede.rs    all of them come back at once
-// joins.rs       two clients take turns while 10,000 join
+// joins.rs       two clients take turns while 10,000 join and leave
 // quiet.rs       two clients take turns while others make trouble; uses pair.rs, trouble.rs, orders.rs
 // flood.rs       two clients take turns while a thousand send more than can be read
 // soak.rs        clients come, go and crash for minutes; player.rs is one of them

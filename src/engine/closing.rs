@@ -160,7 +160,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
         let Some(socket) = self.streams.get_mut(id) else { return };
-        if link.ended || self.sockets.shutdown(socket).is_err() {
+        let shut = self.sockets.shutdown(socket);
+        if link.ended || shut.is_err() {
             return self.close(now, id, CloseReason::Finished);
         }
         link.phase = Phase::Lingering;

@@ -11,7 +11,7 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use super::config::{self, EtcdConfig, EtcdError};
 use super::message::{self, Answer, Request, Trouble};
-use super::resolver::Once;
+use super::resolver::CachedLookup;
 
 /// Time for an answer. A leader that is lost is replaced in 1.5 to 3 s, and a member that has lost it does
 /// not answer meanwhile.
@@ -29,7 +29,7 @@ const PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 /// The members of one cluster. Not shared: who wants to ask at the same time has members of its own, and
 /// with them connections of its own.
 pub(super) struct Members {
-    config: Config,
+    agent_config: Config,
     /// One for each member, which has its connection, and knows where it is.
     agents: Vec<Agent>,
     urls: Vec<String>,
@@ -51,10 +51,10 @@ impl Members {
             .max_redirects(0)
             // A proxy of the environment is for the way out, and etcd is next door.
             .proxy(None);
-        let (agent, urls) = (config::secure(agent, config)?.build(), config.urls()?);
+        let (agent_config, urls) = (config::secure(agent, config)?.build(), config.urls()?);
         Ok(Members {
-            agents: urls.iter().map(|_| new_agent(&agent)).collect(),
-            config: agent,
+            agents: urls.iter().map(|_| new_agent(&agent_config)).collect(),
+            agent_config,
             urls,
             at: 0,
             user: config.user.clone(),
@@ -85,8 +85,10 @@ impl Members {
                     self.failing.push(failure);
                     warn!("etcd {}: {trouble}; asking again", self.urls[self.at]);
                 }
-                // It may be elsewhere by now.
-                self.agents[self.at] = new_agent(&self.config);
+                if matches!(trouble, Trouble::Silent(_)) {
+                    // It may be elsewhere by now.
+                    self.agents[self.at] = new_agent(&self.agent_config);
+                }
                 self.at = (self.at + 1) % self.urls.len();
                 pause(PAUSE);
             }
@@ -163,7 +165,7 @@ impl Members {
 }
 
 fn new_agent(config: &Config) -> Agent {
-    Agent::with_parts(config.clone(), DefaultConnector::default(), Once::default())
+    Agent::with_parts(config.clone(), DefaultConnector::default(), CachedLookup::default())
 }
 
 #[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]

@@ -11,12 +11,12 @@ use ureq::unversioned::transport::NextTimeout;
 /// Looks a member up once. An agent asks before each request, also for one over an open connection, and its
 /// default resolver starts a thread each time, even for an address.
 #[derive(Debug, Default)]
-pub(super) struct Once {
+pub(super) struct CachedLookup {
     found: OnceLock<ResolvedSocketAddrs>,
     inner: DefaultResolver,
 }
 
-impl Resolver for Once {
+impl Resolver for CachedLookup {
     fn resolve(
         &self,
         uri: &Uri,
@@ -39,10 +39,10 @@ mod tests {
 
     #[test]
     fn a_member_is_looked_up_once() {
-        let (once, uri) = (Once::default(), Uri::from_static("http://127.0.0.1:2379/v3/kv/txn"));
+        let (lookup, uri) = (CachedLookup::default(), Uri::from_static("http://127.0.0.1:2379/v3/kv/txn"));
         let look_up = |seconds| {
             let after = std::time::Duration::from_secs(seconds).into();
-            once.resolve(&uri, &Config::default(), NextTimeout { after, ..NextTimeout::default() })
+            lookup.resolve(&uri, &Config::default(), NextTimeout { after, ..NextTimeout::default() })
         };
         let found = look_up(30).expect("an address needs no server");
         // No thread would be as fast as that.

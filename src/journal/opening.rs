@@ -108,7 +108,9 @@ impl<F: Files> Opened<F> {
     fn fold(&mut self) -> io::Result<()> {
         if let Some(Record { seq, changes }) = self.pending.take() {
             database::store(self.files.backend(DATABASE, false)?, seq, &changes)?;
-            self.database_bytes = self.files.backend(DATABASE, false)?.len()?;
+            // It is only shown.
+            let bytes = self.files.backend(DATABASE, false).and_then(|file| file.len());
+            self.database_bytes = bytes.unwrap_or(self.database_bytes);
             self.log.begin_again();
         }
         Ok(())

@@ -145,7 +145,7 @@ pub(super) fn read(mut from: impl BufRead) -> Result<State, Fault> {
         let count = from.by_ref().take(LINE_BYTES_MAX).read_line(&mut text);
         match count.map_err(|error| wrong(error.to_string()))? as u64 {
             0 => break,
-            LINE_BYTES_MAX => return Err(wrong(format!("it has {LINE_BYTES_MAX} bytes and more"))),
+            LINE_BYTES_MAX => return Err(wrong(format!("it has {LINE_BYTES_MAX} bytes or more"))),
             _ => last = nth + 1,
         }
         let line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;

@@ -70,14 +70,14 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.iter().map(|&[high, low]| Some(value(high)? << 4 | value(low)?)).collect()
 }
 
-/// The most bytes of a byte form.
-const BYTES_MAX: usize = 2 * NAME_BYTES_MAX + "/s/0000000000000000".len();
+/// The longest byte form, in bytes.
+const KEY_BYTES_MAX: usize = 2 * NAME_BYTES_MAX + "/s/0000000000000000".len();
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Key::Ring(ring) | Key::Seat(ring, _) | Key::Host(ring)) = self else { return f.write_str("m") };
         // In one piece, because a commit writes the key of every change, and formatting takes its time.
-        let mut text = Text { bytes: [0; BYTES_MAX], len: 0 };
+        let mut text = Text { bytes: [0; KEY_BYTES_MAX], len: 0 };
         text.push_hex(ring.as_bytes());
         match self {
             Key::Seat(_, place) => {
@@ -92,7 +92,7 @@ impl fmt::Display for Key {
 }
 
 struct Text {
-    bytes: [u8; BYTES_MAX],
+    bytes: [u8; KEY_BYTES_MAX],
     len: usize,
 }
 

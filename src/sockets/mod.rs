@@ -89,11 +89,11 @@ pub trait Sockets {
         false
     }
 
-    /// Sets the options of a stream in use that was not accepted, such as `TCP_NODELAY`, as far as the system
-    /// has them.
+    /// Sets the options, such as `TCP_NODELAY`, of a stream that was dialed or handed in, as far as the
+    /// system has them.
     fn set_options(&mut self, socket: &mut Self::Socket);
 
-    /// Takes the next newcomer, whose stream has its [options](Self::set_options).
+    /// Takes the next newcomer. Its stream already has its [options](Self::set_options).
     ///
     /// # Errors
     ///

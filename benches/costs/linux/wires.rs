@@ -29,7 +29,7 @@ const RATIO_MAX: [(Wire, f64); 3] = [(Wire::WebSocket, 1.05), (Wire::Tls, 1.12),
 /// The server's processor time for a connection with TLS, from its beginning to its end, as a multiple of a
 /// plain one's and of the server's part of a handshake in memory.
 const CONNECTION_MAX: [(Wire, f64); 2] = [(Wire::Tls, 1.4), (Wire::Mutual, 1.4)];
-/// Milliseconds by which hellos that come at once delay a turn at most.
+/// Milliseconds by which hellos that come at once delay a turn: the median of the storms.
 const DELAY_MAX: f64 = 4.0;
 
 const ROUNDS: usize = 15;
@@ -154,7 +154,7 @@ fn middle(figures: &mut [f64]) -> f64 {
 /// Each connection shakes hands, says something, is answered, and ends.
 fn connections() -> io::Result<Vec<Figure>> {
     let plain = connection(Wire::Plain)?;
-    let mut figures = vec![time("a connection, plain, with a round trip more", plain)];
+    let mut figures = vec![time("a connection, plain, with one more round trip", plain)];
     for (wire, allowed) in CONNECTION_MAX {
         let in_memory = handshake(wire);
         let connection = connection(wire)?;
@@ -225,7 +225,7 @@ fn ping(server: &Server, wire: Wire) -> io::Result<()> {
 }
 
 /// Two clients take turns while many others shake hands. The server has a processor of its own: otherwise the
-/// system lets a client wait that could run, while the server has so much to do.
+/// system keeps a runnable client waiting, while the server has so much to do.
 fn storm() -> io::Result<Figure> {
     let server = processor::on_one(|| Server::start(Setting { wire: Wire::Tls, ..PAIR_LINE }))?;
     processor::on_last(|| storm_at(server))

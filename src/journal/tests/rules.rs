@@ -390,7 +390,7 @@ fn an_import_without_an_end_is_an_error_after_a_line() {
     let endless = std::io::BufReader::new(std::io::repeat(b'x'));
     let Err(error) = Journal::import(&dir.file("other"), endless) else { panic!("it was imported") };
     let error = error.to_string();
-    assert!(error.contains("line 1") && error.contains("262144 bytes and more"), "{error}");
+    assert!(error.contains("line 1") && error.contains("262144 bytes or more"), "{error}");
 }
 
 /// Opening one to read it would wait for somebody who writes.
@@ -406,7 +406,7 @@ fn a_pipe_in_place_of_a_file_is_refused() {
         assert!(made.success());
         let Err(error) = Journal::open(&dir.0, Epoch(1)) else { panic!("it was opened") };
         let error = error.to_string();
-        assert!(error.contains(name) && error.contains("it is no regular file"), "{error}");
+        assert!(error.contains(name) && error.contains("it is not a regular file"), "{error}");
     }
 }
 
