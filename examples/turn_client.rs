@@ -103,13 +103,13 @@ fn play(options: &Options, extras: &Extras) -> Result<(), String> {
         let now = now();
         while let Some(event) = event_loop.poll_event() {
             let trouble = match &event {
+                _ if options.clients == 1 => troubles.of(&event, event_loop.driver().is_draining()),
                 // Of several clients, some may play while others have no place.
+                Event::Unreachable { .. } => troubles.of(&event, false),
                 Event::Opened { .. } => {
                     troubles = Troubles::default();
                     None
                 }
-                Event::Unreachable { .. } => troubles.of(&event, false),
-                _ if options.clients == 1 => troubles.of(&event, event_loop.driver().is_draining()),
                 _ => None,
             };
             if let Some(trouble) = trouble {
