@@ -18,8 +18,9 @@ const SHARE_MIN: usize = 1024;
 /// to say.
 const IDLE_READS_MAX: u8 = 4;
 
-/// What the end of a connection takes of the budget of a pass: the system closes a socket in the time of some
-/// ten reads. When thousands leave at once, the others do not wait for all of them.
+/// The end of a connection counts as so many bytes of a pass's budget, because closing a socket takes the
+/// system about ten times as long as a read. So when thousands leave at once, the others do not wait for
+/// all of them.
 const END_BYTES: usize = 4096;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {

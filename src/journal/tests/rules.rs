@@ -393,7 +393,7 @@ fn an_import_without_an_end_is_an_error_after_a_line() {
     assert!(error.contains("line 1") && error.contains("262144 bytes or more"), "{error}");
 }
 
-/// Opening one to read it would wait for somebody who writes.
+/// Opening one for reading would block until there is a writer.
 #[test]
 #[cfg(unix)]
 fn a_pipe_in_place_of_a_file_is_refused() {
