@@ -135,8 +135,7 @@ impl Table {
         };
         self.rooms.set_ring(room, Some(ring));
         for (seat, value) in seats.into_iter().zip(state.seats.values()) {
-            let key = self.rooms.key(&value.name);
-            self.rooms.room_mut(room).seats.insert(key, seat);
+            self.rooms.add_seat(&self.scheduler, room, seat, &value.name);
         }
         Ok(true)
     }
@@ -146,14 +145,7 @@ impl Table {
     }
 
     pub(crate) fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
-        let seat = self.seat_keyed(ring, name)?;
-        (self.scheduler.data(seat)?.name() == Some(name)).then_some(seat)
-    }
-
-    /// The seat under the key of `name`, which has that name, except in the very rare case of a collision.
-    fn seat_keyed(&self, ring: &Name, name: &Name) -> Option<SeatId> {
-        let room = self.rooms.room(self.rooms.find(ring)?);
-        room.seats.get(&self.rooms.key(name)).copied()
+        self.rooms.seat_named(&self.scheduler, self.rooms.find(ring)?, name)
     }
 
     pub(crate) fn name_of(&self, seat: SeatId) -> SeatName<'_> {
@@ -183,7 +175,6 @@ impl Table {
         }
         match self.seat_named(&wanted.ring, &wanted.name) {
             Some(seat) if !self.is_free(seat, wanted.given.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
-            None if self.seat_keyed(&wanted.ring, &wanted.name).is_some() => Err(NoSeat::Bye(Bye::NameTaken)),
             _ => Ok((weight, demand)),
         }
     }
@@ -236,8 +227,7 @@ impl Table {
         let joined = self.make_seat(now, room, weight, demand, data);
         match joined {
             Ok((seat, moved)) => {
-                let key = self.rooms.key(&wanted.name);
-                self.rooms.room_mut(room).seats.insert(key, seat);
+                self.rooms.add_seat(&self.scheduler, room, seat, &wanted.name);
                 Ok((seat, secret, moved))
             }
             Err(error) => {
@@ -414,13 +404,10 @@ impl Table {
             }
             self.addresses.remove(address);
         }
-        let key = data.name().map(|name| self.rooms.key(name));
-        let room = self.rooms.room_mut(data.room);
-        if let Some(key) = key
-            && room.seats.get(&key) == Some(&seat)
-        {
-            room.seats.remove(&key);
+        if let Some(name) = data.name() {
+            self.rooms.remove_seat(data.room, seat, name);
         }
+        let room = self.rooms.room(data.room);
         if !self.scheduler.has_ring(seat.ring()) && room.ring == Some(seat.ring()) {
             self.rooms.set_ring(data.room, None);
             self.rooms.tidy(now, data.room);

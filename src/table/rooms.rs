@@ -3,12 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
+use hashbrown::HashTable;
 use slab::Slab;
 
+use super::SeatData;
 use crate::protocol::ConnectionId;
 use crate::session::Name;
 use crate::time::Instant;
-use crate::turn::{RingId, Rules, SeatId};
+use crate::turn::{RingId, Rules, Scheduler, SeatId};
 
 /// The name of a ring, and everything that depends on it. It exists while the ring does, or while a
 /// connection hears it.
@@ -16,20 +18,14 @@ use crate::turn::{RingId, Rules, SeatId};
 pub(crate) struct Room {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
-    /// The seats that were joined under a name, including those that are away, by [key](Rooms::key): the name
-    /// itself is kept with the seat.
-    pub(crate) seats: HashMap<NameKey, SeatId>,
+    /// The slots of the seats that were joined under a name, including those that are away. The name itself
+    /// is kept with the seat: it takes 65 bytes, and thousands of seats have one.
+    seats: HashTable<u32>,
     /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
     pub(crate) removed: HashMap<Name, Instant>,
 }
-
-/// 64 bits of a keyed hash of a name, because a name takes 65 bytes and thousands of seats have one. No peer
-/// knows the key of the hash. The table checks that the seat under a hash has the wanted name: in one of
-/// 10^11 rings with 10,000 seats two names have the same hash, and the later one is refused as taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct NameKey(u64);
 
 /// Identifies a room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,16 +57,12 @@ impl Rooms {
         self.by_name.get(name).copied()
     }
 
-    pub(crate) fn key(&self, name: &Name) -> NameKey {
-        NameKey(self.secret.hash_one(name))
-    }
-
     pub(crate) fn find_or_make(&mut self, name: Name) -> RoomId {
         *self.by_name.entry(name).or_insert_with(|| {
             let room = Room {
                 name,
                 ring: None,
-                seats: HashMap::new(),
+                seats: HashTable::new(),
                 hearers: Vec::new(),
                 removed: HashMap::new(),
             };
@@ -84,6 +76,40 @@ impl Rooms {
 
     pub(crate) fn room_mut(&mut self, id: RoomId) -> &mut Room {
         &mut self.rooms[id.slot()]
+    }
+
+    /// Returns the seat in the room that was joined under `name`.
+    pub(crate) fn seat_named(
+        &self,
+        scheduler: &Scheduler<SeatData>,
+        id: RoomId,
+        name: &Name,
+    ) -> Option<SeatId> {
+        let Room { seats, ring, .. } = self.room(id);
+        let ring = (*ring)?;
+        let is_named = |&slot: &u32| name_in(scheduler, ring, slot) == Some(name);
+        scheduler.seat_in(ring, *seats.find(self.secret.hash_one(name), is_named)?)
+    }
+
+    /// Adds a seat that was joined under `name`.
+    pub(crate) fn add_seat(
+        &mut self,
+        scheduler: &Scheduler<SeatData>,
+        id: RoomId,
+        seat: SeatId,
+        name: &Name,
+    ) {
+        let secret = &self.secret;
+        let hash = |&slot: &u32| secret.hash_one(name_in(scheduler, seat.ring(), slot).unwrap_or(name));
+        self.rooms[id.slot()].seats.insert_unique(secret.hash_one(name), seat.slot(), hash);
+    }
+
+    /// Forgets a seat that was joined under `name`.
+    pub(crate) fn remove_seat(&mut self, id: RoomId, seat: SeatId, name: &Name) {
+        let is_it = |&slot: &u32| slot == seat.slot();
+        if let Ok(entry) = self.rooms[id.slot()].seats.find_entry(self.secret.hash_one(name), is_it) {
+            entry.remove();
+        }
     }
 
     /// Adds `id` to the hearers of the room.
@@ -146,6 +172,10 @@ impl Rooms {
             self.by_name.remove(&room.name);
         }
     }
+}
+
+fn name_in(scheduler: &Scheduler<SeatData>, ring: RingId, slot: u32) -> Option<&Name> {
+    scheduler.data(scheduler.seat_in(ring, slot)?)?.name()
 }
 
 #[cfg(test)]

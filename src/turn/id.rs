@@ -82,7 +82,7 @@ impl SeatId {
 
     #[expect(clippy::cast_possible_truncation, reason = "it has 24 bits")]
     #[inline]
-    pub(super) fn slot(self) -> u32 {
+    pub(crate) fn slot(self) -> u32 {
         self.seat as u32 & SLOT_MASK
     }
 }

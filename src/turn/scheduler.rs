@@ -166,6 +166,12 @@ impl<S> Scheduler<S> {
         ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
     }
 
+    /// Returns the seat that is in this slot of `ring` now.
+    pub(crate) fn seat_in(&self, ring: RingId, slot: u32) -> Option<SeatId> {
+        let ring = self.ring(ring)?;
+        ring.seats.contains(slot as usize).then(|| ring.seat_id(slot))
+    }
+
     /// Returns the data of `seat`.
     ///
     /// # Examples
