@@ -120,8 +120,8 @@ impl Store for EtcdStore {
         Ok(state)
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
-        parts::cut(changes).iter().try_for_each(|part| self.commit_part(part))
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost> {
+        parts::cut(&changes).iter().try_for_each(|part| self.commit_part(part))
     }
 
     fn expiry(&self) -> Option<Expiry> {

@@ -32,6 +32,9 @@ pub(super) trait Files {
     /// Opens a file for a log or a database. With `anew`, replaces any earlier file with an empty one.
     fn backend(&self, name: &str, anew: bool) -> io::Result<Self::Backend>;
 
+    /// Drops a synced file from the system's caches.
+    fn uncache(&self, name: &str) -> io::Result<()>;
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Makes all created, renamed and removed names durable.
@@ -127,6 +130,15 @@ impl Files for Directory {
         let mut options = OpenOptions::new();
         let file = open(&self.0.join(name), options.read(true).write(true).create(anew).truncate(anew))?;
         FileBackend::new(file).map_err(io::Error::other)
+    }
+
+    fn uncache(&self, name: &str) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let file = open(&self.0.join(name), OpenOptions::new().read(true))?;
+            rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

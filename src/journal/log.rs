@@ -14,13 +14,13 @@
 //! The first byte of each page tells whether a frame begins or continues there. So bytes that a client chose,
 //! such as those in a host's state, never stand where a frame is looked for.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use redb::StorageBackend;
 
 use super::error::{Fault, LOG};
 use super::identity::Identity;
-use crate::record::{Change, Key};
+use crate::record::{Change, Key, Record};
 use crate::session::Epoch;
 
 /// The size of a page in bytes. It is a multiple of what any disk writes as a unit.
@@ -98,9 +98,10 @@ fn frame(epoch: Epoch, number: u64, changes: &[Change]) -> Vec<u8> {
     let length = |bytes: usize| u32::try_from(bytes).unwrap_or(DELETED).to_le_bytes();
     let mut bytes = vec![0; HEADER];
     for change in changes {
-        let key = change.key().to_string();
-        bytes.push(u8::try_from(key.len()).expect("a key has at most 147 bytes"));
-        bytes.extend_from_slice(key.as_bytes());
+        let at = bytes.len();
+        bytes.push(0);
+        write!(bytes, "{}", change.key()).expect("memory takes everything");
+        bytes[at] = u8::try_from(bytes.len() - at - 1).expect("a key has at most 147 bytes");
         match change {
             Change::Put { value, .. } => {
                 bytes.extend_from_slice(&length(value.len()));
@@ -128,8 +129,8 @@ fn frame(epoch: Epoch, number: u64, changes: &[Change]) -> Vec<u8> {
 pub(super) struct Replay {
     /// The number of the last commit.
     pub(super) commits: u64,
-    /// The changes of these commits, in order.
-    pub(super) changes: Vec<Change>,
+    /// These commits, in order.
+    pub(super) records: Vec<Record>,
     /// The offset of the first page after their frames.
     pub(super) at: u64,
 }
@@ -137,7 +138,7 @@ pub(super) struct Replay {
 impl Replay {
     /// A log that adds nothing to a database with this many commits.
     pub(super) fn nothing(commits: u64) -> Replay {
-        Replay { commits, changes: Vec::new(), at: PAGE as u64 }
+        Replay { commits, records: Vec::new(), at: PAGE as u64 }
     }
 }
 
@@ -165,9 +166,8 @@ pub(super) fn replay(log: &[u8], epoch: Epoch, stored: u64) -> Result<Replay, Fa
     while let Some(frame) = Frame::read(&log[at..], epoch).filter(|frame| frame.number == replay.commits + 1)
     {
         let changes = frame.changes();
-        replay
-            .changes
-            .extend(changes.ok_or_else(|| damaged(format!("commit {} cannot be read", frame.number)))?);
+        let changes = changes.ok_or_else(|| damaged(format!("commit {} cannot be read", frame.number)))?;
+        replay.records.push(Record { seq: frame.number, changes });
         replay.commits += 1;
         at += frame.pages * PAGE;
     }
@@ -260,7 +260,7 @@ mod tests {
 
     fn found(log: &[u8], stored: u64) -> Result<(u64, Vec<Change>), String> {
         let replay = replay(log, EPOCH, stored).map_err(|fault| fault.to_string())?;
-        Ok((replay.commits, replay.changes))
+        Ok((replay.commits, replay.records.into_iter().flat_map(|record| record.changes).collect()))
     }
 
     #[test]
@@ -275,10 +275,10 @@ mod tests {
                 let frame = frame(EPOCH, number, &changes);
                 write(&mut log, page, &frame);
                 page += frame.len() / PAGE;
-                all.extend(changes);
+                all.push(Record { seq: number, changes });
             }
             let replay = replay(&log, EPOCH, 7).expect("it is whole");
-            assert!((replay.at, replay.changes) == ((page * PAGE) as u64, all), "seed {seed}");
+            assert!((replay.at, replay.records) == ((page * PAGE) as u64, all), "seed {seed}");
             assert_eq!(epoch(&log, BYTES).expect("its own"), EPOCH);
         }
     }

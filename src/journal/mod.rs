@@ -76,7 +76,7 @@ use crate::store::{Lost, Store};
 /// let mut journal = Journal::open(&dir, fresh())?;
 /// let mut meta = journal.load()?.meta;
 /// meta.forgotten_turn = 5;
-/// journal.commit(&[Change::Put { key: Key::Meta, value: meta.encode() }])?;
+/// journal.commit(vec![Change::Put { key: Key::Meta, value: meta.encode() }])?;
 /// drop(journal); // Or the process is killed.
 ///
 /// assert_eq!(Journal::open(&dir, fresh())?.load()?.meta, meta);
@@ -160,11 +160,11 @@ impl Store for Journal {
         self.opened.state().map_err(|fault| Lost::Failed(io::Error::other(fault.of(&self.dir))))
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
-        let doing = || format!("store {} changes", changes.len());
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost> {
+        let count = changes.len();
         self.opened.commit(changes).map_err(|source| {
-            let kind = source.kind();
-            Lost::Failed(io::Error::new(kind, Fault::system(doing())(source).of(&self.dir)))
+            let (kind, doing) = (source.kind(), format!("store {count} changes"));
+            Lost::Failed(io::Error::new(kind, Fault::system(doing)(source).of(&self.dir)))
         })
     }
 

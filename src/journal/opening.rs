@@ -85,11 +85,11 @@ impl<F: Files> Opened<F> {
         }
     }
 
-    pub(super) fn commit(&mut self, changes: &[Change]) -> io::Result<()> {
+    pub(super) fn commit(&mut self, changes: Vec<Change>) -> io::Result<()> {
         let number = self.commits + 1;
         self.attempt(number, |this| {
-            let is_in_log = this.log.append(number, changes)?;
-            this.pending.merge(Record { seq: number, changes: changes.to_vec() });
+            let is_in_log = this.log.append(number, &changes)?;
+            this.pending.merge(Record { seq: number, changes });
             if is_in_log { Ok(()) } else { this.fold() }
         })
     }
@@ -203,8 +203,8 @@ enum Trust {
 struct Found {
     state: State,
     commits: u64,
-    /// The changes of all commits that the database lacks.
-    changes: Vec<Change>,
+    /// The commits that the database lacks.
+    records: Vec<Record>,
     /// Where the next frame goes in the log.
     at: u64,
 }
@@ -223,7 +223,7 @@ fn look<F: Files>(files: &F, id: Option<Epoch>, trust: Trust) -> Result<Found, F
     };
     is_of(DATABASE, epoch)?;
     let log = files.read(LOG).map_err(Fault::system(format!("read {LOG}")))?;
-    let Replay { commits, changes, at } = match log {
+    let Replay { commits, records, at } = match log {
         Some(log) => {
             let found = log::epoch(&log, F::LOG_BYTES)?;
             is_of(LOG, found)?;
@@ -236,14 +236,14 @@ fn look<F: Files>(files: &F, id: Option<Epoch>, trust: Trust) -> Result<Found, F
     if id.is_none() && trust == Trust::Whole && commits > 0 {
         return Err(Fault::NoId);
     }
-    for change in &changes {
+    for change in records.iter().flat_map(|record| &record.changes) {
         let key = change.key().to_string().into_bytes();
         match change {
             Change::Put { value, .. } => drop(entries.insert(key, value.clone())),
             Change::Delete { .. } => drop(entries.remove(&key)),
         }
     }
-    Ok(Found { state: state_of(&entries)?, commits, changes, at })
+    Ok(Found { state: state_of(&entries)?, commits, records, at })
 }
 
 fn state_of<'e>(entries: impl IntoIterator<Item = (&'e Vec<u8>, &'e Vec<u8>)>) -> Result<State, Fault> {
@@ -269,16 +269,14 @@ fn open<F: Files>(files: F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Open
     // After a failed sync the next one does not report what was lost, so everything is written again.
     if has_failed || id.is_none() {
         write_anew(&files, &mut lock, &found.state, commits)?;
-        (found.changes, found.at) = (Vec::new(), Replay::nothing(commits).at);
+        (found.records, found.at) = (Vec::new(), Replay::nothing(commits).at);
     }
     let log = trusted_log(&files, epoch, found.at).inspect_err(|_| {
         let mark = Watermark { epoch, commits, has_failed: true };
         let _ = lock.write(mark.write().as_bytes());
     })?;
     let mut pending = Pending::default();
-    if !found.changes.is_empty() {
-        pending.merge(Record { seq: commits, changes: found.changes });
-    }
+    found.records.into_iter().for_each(|record| pending.merge(record));
     let database_bytes =
         backend(&files, DATABASE)?.len().map_err(Fault::system(format!("read {DATABASE}")))?;
     let state = Some(found.state);
@@ -293,7 +291,11 @@ fn open<F: Files>(files: F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Open
 fn trusted_log<F: Files>(files: &F, epoch: Epoch, at: u64) -> Result<Log<F::Backend>, Fault> {
     sync(files)?;
     backend(files, DATABASE)?.sync_data().map_err(Fault::system(format!("sync {DATABASE}")))?;
-    Log::open(backend(files, LOG)?, epoch, at).map_err(Fault::system(format!("sync {LOG}")))
+    let log = Log::open(backend(files, LOG)?, epoch, at).map_err(Fault::system(format!("sync {LOG}")))?;
+    // It was read or written in one piece, so Linux caches it in large pieces. A write of one page would look
+    // at all pages of a piece, and a commit take a tenth longer.
+    let _ = files.uncache(LOG);
+    Ok(log)
 }
 
 fn begin_anew<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Opened<F>, Fault> {

@@ -1,9 +1,10 @@
 //! Records that have not been handed to the store yet, merged by key.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher as _, RandomState};
 
-use super::{Change, Key, Record};
+use hashbrown::HashTable;
+
+use super::{Change, Record};
 
 /// Records that wait for a store, merged into one: the last change of each key wins.
 ///
@@ -27,21 +28,35 @@ pub struct Pending {
     /// The number of the last merged record; `None` if none is waiting.
     seq: Option<u64>,
     changes: Vec<Change>,
-    /// The index in `changes` of each key's change.
-    places: HashMap<Key, usize>,
+    /// The indices in `changes`, by the hashes of their keys. Empty while only one record is waiting, which
+    /// is the usual case.
+    indices: HashTable<usize>,
+    hasher: RandomState,
 }
 
 impl Pending {
     /// Adds a record. Its number must be higher than any before.
     pub fn merge(&mut self, record: Record) {
         debug_assert!(self.seq.is_none_or(|seq| seq < record.seq), "records come in order");
-        self.seq = Some(record.seq);
+        if self.seq.replace(record.seq).is_none() {
+            self.changes = record.changes;
+            return;
+        }
+        let Pending { changes, indices, hasher, .. } = self;
+        if indices.is_empty() {
+            for (index, change) in changes.iter().enumerate() {
+                let hash = |&index: &usize| hasher.hash_one(changes[index].key());
+                indices.insert_unique(hasher.hash_one(change.key()), index, hash);
+            }
+        }
         for change in record.changes {
-            match self.places.entry(*change.key()) {
-                Entry::Occupied(place) => self.changes[*place.get()] = change,
-                Entry::Vacant(place) => {
-                    place.insert(self.changes.len());
-                    self.changes.push(change);
+            let hash = hasher.hash_one(change.key());
+            match indices.find(hash, |&index| changes[index].key() == change.key()) {
+                Some(&index) => changes[index] = change,
+                None => {
+                    changes.push(change);
+                    let hash_of = |&index: &usize| hasher.hash_one(changes[index].key());
+                    indices.insert_unique(hash, changes.len() - 1, hash_of);
                 }
             }
         }
@@ -50,7 +65,7 @@ impl Pending {
     /// Takes all waiting records as one, which has the last number and makes all of them durable.
     pub fn take(&mut self) -> Option<Record> {
         let seq = self.seq.take()?;
-        self.places.clear();
+        self.indices.clear();
         Some(Record { seq, changes: std::mem::take(&mut self.changes) })
     }
 

@@ -35,7 +35,7 @@ pub trait Store: Send + 'static {
     /// # Errors
     ///
     /// [`Lost`]: whether the changes are stored is unknown, and the store must not be called again.
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Lost>;
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost>;
 
     /// Returns the size of the store in bytes, for metrics. Called after each commit. 0, the default, means
     /// that the store has no size to report.

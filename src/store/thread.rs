@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! loop                                      thread
-//!  submit, submit, flush --- one record ---> takes all that has come, merged into one
+//!  submit, submit, flush -- two records ---> takes all that has come, merged into one
 //!  submit, flush ---------- one record ---->   |  commit
 //!  (64 on their way: keeps and merges)         v
 //!  durable <------------- number, wake ------ reports it, and takes all records that have come meanwhile
@@ -24,7 +24,7 @@ use crate::net::now;
 use crate::record::{Pending, Record};
 use crate::time::{BOUNDS, Buckets, Instant, bucket_of};
 
-/// The most records on their way to the thread, usually one per pass. Beyond that they wait at the caller,
+/// The most batches of records on their way to the thread, one per pass. Beyond that they wait at the caller,
 /// merged by key, so that a slow disk costs no memory.
 const UNDER_WAY_MAX: usize = 64;
 
@@ -46,7 +46,7 @@ const UNDER_WAY_MAX: usize = 64;
 ///     fn load(&mut self) -> Result<State, Lost> {
 ///         Ok(State::new(MetaValue { epoch: Epoch(7), forgotten_turn: 0 }))
 ///     }
-///     fn commit(&mut self, _changes: &[Change]) -> Result<(), Lost> {
+///     fn commit(&mut self, _changes: Vec<Change>) -> Result<(), Lost> {
 ///         Ok(())
 ///     }
 ///     fn close(self) -> Result<(), Lost> {
@@ -66,21 +66,24 @@ const UNDER_WAY_MAX: usize = 64;
 /// ```
 pub struct StoreThread {
     /// Closing this channel tells the thread to close the store.
-    records: Sender<Record>,
+    batches: Sender<Vec<Record>>,
     end: Receiver<Result<(), Lost>>,
     shared: Arc<Shared>,
+    /// Records that were submitted since the last flush.
+    batch: Vec<Record>,
+    /// Records that were flushed while many were on their way.
     pending: Pending,
     expiry: Option<Expiry>,
     /// The number of the last submitted record.
     last: u64,
-    /// The number of records sent to the thread; wraps around.
+    /// The number of batches sent to the thread; wraps around.
     sent: usize,
 }
 
 /// The progress of the thread, which alone writes these numbers.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The number of records that it has taken; wraps around.
+    /// The number of batches that it has taken; wraps around.
     taken: AtomicUsize,
     /// The number up to which all records are durable.
     durable: AtomicU64,
@@ -127,23 +130,24 @@ impl StoreThread {
     ) -> io::Result<StoreThread> {
         let (shared, expiry) = (Arc::<Shared>::default(), store.expiry());
         shared.bytes.store(store.bytes(), Ordering::Relaxed);
-        let ((records, from_loop), (to_loop, end)) = (channel(), channel());
+        let ((batches, from_loop), (to_loop, end)) = (channel(), channel());
         let (shared_by, wake) = (shared.clone(), Wake(wake));
-        let worker = Worker { records: from_loop, busy_poll, end: to_loop, shared: shared_by, wake };
+        let worker = Worker { batches: from_loop, busy_poll, end: to_loop, shared: shared_by, wake };
         let run = move || {
             // The loop may be gone, and then needs no result.
             let _ = worker.end.send(worker.run(store));
         };
         #[expect(clippy::disallowed_methods, reason = "a loop must not wait for a disk")]
         std::thread::Builder::new().name("taketurns-store".to_owned()).spawn(run)?;
-        Ok(StoreThread { records, end, shared, pending: Pending::default(), expiry, last: 0, sent: 0 })
+        let (batch, pending) = (Vec::new(), Pending::default());
+        Ok(StoreThread { batches, end, shared, batch, pending, expiry, last: 0, sent: 0 })
     }
 
     /// Accepts a record to be stored. Its number must be higher than any before. It is sent by
     /// [`flush`](Self::flush).
     pub fn submit(&mut self, record: Record) {
         self.last = record.seq;
-        self.pending.merge(record);
+        self.batch.push(record);
     }
 
     /// Sends the submitted records to the thread. Call it once per pass after the last `submit`, and after
@@ -152,14 +156,20 @@ impl StoreThread {
     pub fn flush(&mut self) {
         if self.sent.wrapping_sub(self.shared.taken.load(Ordering::Acquire)) < UNDER_WAY_MAX {
             self.send();
+        } else {
+            self.batch.drain(..).for_each(|record| self.pending.merge(record));
         }
     }
 
     fn send(&mut self) {
-        if let Some(record) = self.pending.take() {
+        let mut batch = std::mem::take(&mut self.batch);
+        if let Some(waited) = self.pending.take() {
+            batch.insert(0, waited);
+        }
+        if !batch.is_empty() {
             self.sent = self.sent.wrapping_add(1);
             // If the thread is gone, `durable` returns the reason.
-            let _ = self.records.send(record);
+            let _ = self.batches.send(batch);
         }
     }
 
@@ -193,8 +203,8 @@ impl StoreThread {
     /// until it is done or the process ends.
     pub fn close(mut self, limit: Duration) -> Result<u64, Lost> {
         self.send();
-        let StoreThread { records, end, shared, .. } = self;
-        drop(records);
+        let StoreThread { batches, end, shared, .. } = self;
+        drop(batches);
         match end.recv_timeout(limit) {
             Ok(ended) => ended.map(|()| shared.durable.load(Ordering::Acquire)),
             Err(RecvTimeoutError::Disconnected) => Err(gone()),
@@ -245,7 +255,7 @@ impl<W: Fn()> Drop for Wake<W> {
 /// The thread's side. `wake` is the last field, so that it is dropped after `end`, and the loop that it wakes
 /// finds the result.
 struct Worker<W: Fn()> {
-    records: Receiver<Record>,
+    batches: Receiver<Vec<Record>>,
     busy_poll: Duration,
     end: Sender<Result<(), Lost>>,
     shared: Arc<Shared>,
@@ -257,15 +267,15 @@ impl<W: Fn()> Worker<W> {
         let mut pending = Pending::default();
         while let Ok(first) = self.next() {
             let mut taken = 0;
-            for record in std::iter::once(first).chain(self.records.try_iter()).take(UNDER_WAY_MAX) {
-                pending.merge(record);
+            for batch in std::iter::once(first).chain(self.batches.try_iter()).take(UNDER_WAY_MAX) {
+                batch.into_iter().for_each(|record| pending.merge(record));
                 taken += 1;
             }
             self.shared.taken.fetch_add(taken, Ordering::Release);
-            let Record { seq, changes } = pending.take().expect("one has been merged");
-            let begin = now().instant;
+            let Record { seq, changes } = pending.take().expect("no batch is empty");
+            let (begin, changed) = (now().instant, changes.len() as u128);
             if !changes.is_empty() {
-                store.commit(&changes)?;
+                store.commit(changes)?;
             }
             let took = now().instant.saturating_duration_since(begin);
             let add = |to: &AtomicU64, more: u128| {
@@ -273,7 +283,7 @@ impl<W: Fn()> Worker<W> {
             };
             add(&self.shared.busy_nanos, took.as_nanos());
             add(&self.shared.commits[bucket_of(took)], 1);
-            add(&self.shared.changes, changes.len() as u128);
+            add(&self.shared.changes, changed);
             self.shared.bytes.store(store.bytes(), Ordering::Relaxed);
             self.shared.durable.store(seq, Ordering::Release);
             (self.wake.0)();
@@ -281,18 +291,18 @@ impl<W: Fn()> Worker<W> {
         store.close()
     }
 
-    /// Waits for a record.
-    fn next(&self) -> Result<Record, RecvError> {
+    /// Waits for a batch.
+    fn next(&self) -> Result<Vec<Record>, RecvError> {
         if !self.busy_poll.is_zero() {
             let since = now().instant;
             while now().instant.saturating_duration_since(since) < self.busy_poll {
-                match self.records.try_recv() {
+                match self.batches.try_recv() {
                     Err(TryRecvError::Empty) => std::hint::spin_loop(),
                     found => return found.map_err(|_| RecvError),
                 }
             }
         }
-        self.records.recv()
+        self.batches.recv()
     }
 }
 
@@ -324,8 +334,8 @@ mod tests {
             Ok(State::new(MetaValue { epoch: Epoch(1), forgotten_turn: 0 }))
         }
 
-        fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
-            let _ = self.committed.send(changes.to_vec());
+        fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost> {
+            let _ = self.committed.send(changes);
             match self.leave.recv_timeout(PATIENCE).expect("a test gives leave") {
                 Leave::Commit => Ok(()),
                 Leave::Fail => Err(Lost::Failed(io::Error::other("no space"))),

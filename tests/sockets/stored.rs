@@ -26,7 +26,7 @@ impl Store for Gated {
         Ok(State::new(MetaValue { epoch: Epoch(7), forgotten_turn: 0 }))
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost> {
         let _ = self.begun.send(changes.len());
         // A test that is over gives no more permission.
         self.leave.recv().unwrap_or(Ok(())).map_err(|()| Lost::Failed(std::io::Error::other("no space left")))

@@ -42,7 +42,7 @@ pub fn run(options: &Options, dir: &Path) -> Result<()> {
         for group in GROUPS {
             let name = format!("commit of {group}");
             round.push(Series::of(&name, options.commits, || {
-                journal.commit(&history.changes(group)).context("a commit")
+                journal.commit(history.changes(group)).context("a commit")
             })?);
         }
         let (wake, woken) = channel();
@@ -131,7 +131,7 @@ impl History {
         let mut journal = Journal::open(dir, Epoch(1))?;
         for nth in 0..self.size.rings {
             let seats = (1..=self.size.seats).map(|place| put_seat(nth, place, 0));
-            journal.commit(&[put_ring(nth, 0, self.size)].into_iter().chain(seats).collect::<Vec<_>>())?;
+            journal.commit([put_ring(nth, 0, self.size)].into_iter().chain(seats).collect::<Vec<_>>())?;
         }
         Ok(journal)
     }
@@ -239,7 +239,7 @@ fn print(rounds: &[Vec<Series>]) {
 fn opening(dir: &Path, rounds: usize) -> Result<()> {
     let (large, mut history) = (dir.join("large"), History { turns: 0, size: LARGE });
     let mut journal = history.filled(&large)?;
-    journal.commit(&history.changes(16))?;
+    journal.commit(history.changes(16))?;
     let killed = dir.join("killed");
     let mut times = Vec::new();
     for _ in 0..rounds {

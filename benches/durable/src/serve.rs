@@ -65,7 +65,7 @@ impl Store for Slow {
         self.0.load()
     }
 
-    fn commit(&mut self, changes: &[Change]) -> Result<(), Lost> {
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost> {
         std::thread::sleep(SLOW);
         self.0.commit(changes)
     }

@@ -34,7 +34,7 @@ fn micros(times: &[Duration]) -> f64 {
 fn one_ring(options: &Options, dir: &Path) -> Result<()> {
     fs::create_dir(dir.join("sync"))?;
     let mut plain = Plain::new(&dir.join("sync"))?;
-    let kinds = [Kind::Memory, Kind::Journal, Kind::BusyJournal];
+    let kinds = [Kind::Memory, Kind::SyncInTheLoop, Kind::Journal, Kind::BusyJournal];
     let servers = kinds.map(|kind| Server::start(kind, dir, 1)).into_iter().collect::<Result<Vec<_>>>()?;
     let mut crowds = servers.iter().map(|server| Crowd::join(server.addr, 1)).collect::<Result<Vec<_>>>()?;
     let mut rounds = Vec::new();
@@ -47,17 +47,18 @@ fn one_ring(options: &Options, dir: &Path) -> Result<()> {
             })
             .collect::<Result<Vec<_>>>()?;
         syncs.sort_unstable();
-        let memory = crowds[0].hand_overs(options.commits)?;
-        let journal = crowds[1].hand_overs(options.commits)?;
-        let busy = crowds[2].hand_overs(options.commits)?;
-        rounds.push([micros(&memory), micros(&syncs), micros(&journal), micros(&busy)]);
+        let mut round = vec![micros(&syncs)];
+        for crowd in &mut crowds {
+            round.push(micros(&crowd.hand_overs(options.commits)?));
+        }
+        rounds.push(round);
     }
-    let [memory, sync, journal, busy] =
-        [0, 1, 2, 3].map(|nth| spread(rounds.iter().map(|round: &[f64; 4]| round[nth]))[0]);
-    println!("Hand-over p50, one ring: {memory:.0} µs without a journal, {sync:.0} µs one fdatasync.");
-    for (nth, what, time) in [(2, "", journal), (3, ", whose threads poll before they sleep", busy)] {
+    let of = |nth: usize| spread(rounds.iter().map(|round| round[nth]))[0];
+    println!("Hand-over p50, one ring: {:.0} µs without a journal, {:.0} µs one fdatasync.", of(1), of(0));
+    let kinds = ["fdatasync in the loop", "a journal", "a journal, whose threads poll before they sleep"];
+    for (nth, kind) in (2..).zip(kinds) {
         let [middle, low, high] = spread(rounds.iter().map(|round| round[nth] / (round[0] + round[1])));
-        println!("With a journal{what}: {time:.0} µs, {middle:.2} ({low:.2} to {high:.2}) of the sum.");
+        println!("With {kind}: {:.0} µs, {middle:.2} ({low:.2} to {high:.2}) of the sum.", of(nth));
     }
     Ok(())
 }

@@ -364,6 +364,10 @@ impl Files for Disk {
         Ok(self.open(file))
     }
 
+    fn uncache(&self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.platter().name(Naming::Rename(from.to_owned(), to.to_owned()))
     }

@@ -90,7 +90,7 @@ fn history(seed: u64, lies: bool, counts: &mut Counts) -> Result<(), String> {
                 for _ in 0..rng.u8(..20) {
                     let meta = MetaValue { epoch: now.meta.epoch, forgotten_turn: rng.u64(..) };
                     let next = State { meta, ..state(&mut rng, 2) };
-                    match opened.commit(&changes(&now, &next)) {
+                    match opened.commit(changes(&now, &next)) {
                         Ok(()) => {
                             counts.commits += 1;
                             model.acknowledged = Some(next.clone());
@@ -149,7 +149,7 @@ fn names_that_a_killed_life_left_are_made_durable() {
         let mut opened = Opened::open(disk.clone(), Epoch(2)).expect("it opens");
         let now = opened.state().expect("a state");
         let next = State { meta: MetaValue { forgotten_turn: 5, ..now.meta }, ..now.clone() };
-        opened.commit(&changes(&now, &next)).expect("stored");
+        opened.commit(changes(&now, &next)).expect("stored");
         disk.kill();
         drop(opened);
         for seed in 0..8 {
@@ -172,7 +172,7 @@ fn a_fold_that_a_killed_life_left_is_made_durable() {
         let advance = |opened: &mut Opened<Disk>, now: &mut State| {
             let meta = MetaValue { forgotten_turn: now.meta.forgotten_turn + 1, ..now.meta };
             let next = State { meta, ..now.clone() };
-            let stored = opened.commit(&changes(now, &next));
+            let stored = opened.commit(changes(now, &next));
             *now = next;
             stored
         };
@@ -242,7 +242,7 @@ fn a_failed_sync_or_write_is_never_tried_again() {
         let mut now = opened.state().expect("a state");
         let failed = loop {
             let next = State { meta: now.meta, ..state(&mut rng, 2) };
-            match opened.commit(&changes(&now, &next)) {
+            match opened.commit(changes(&now, &next)) {
                 Ok(()) => now = next,
                 Err(error) => {
                     assert_eq!(error.raw_os_error(), Some(code), "{error}");
@@ -251,7 +251,7 @@ fn a_failed_sync_or_write_is_never_tried_again() {
             }
         };
         let tries = disk.tries();
-        let again = opened.commit(&changes(&now, &failed)).expect_err("it has failed before");
+        let again = opened.commit(changes(&now, &failed)).expect_err("it has failed before");
         assert_eq!(again.to_string(), "an earlier commit failed");
         match seed % 3 {
             0 => disk.kill(),
@@ -278,7 +278,7 @@ fn caches_are_not_trusted_after_a_failed_sync() {
         let (mut now, mut failed) = (opened.state().expect("a state"), None);
         for _ in 0..rng.u8(..30) {
             let next = State { meta: now.meta, ..state(&mut rng, 2) };
-            if opened.commit(&changes(&now, &next)).is_err() {
+            if opened.commit(changes(&now, &next)).is_err() {
                 failed = Some(next);
                 break;
             }
@@ -295,7 +295,7 @@ fn caches_are_not_trusted_after_a_failed_sync() {
         assert!(found == now || failed.is_some_and(|failed| found == failed), "seed {seed}");
         for _ in 0..rng.u8(..9) {
             let next = State { meta: found.meta, ..state(&mut rng, 2) };
-            opened.commit(&changes(&found, &next)).expect("stored");
+            opened.commit(changes(&found, &next)).expect("stored");
             found = next;
         }
         disk.kill();
@@ -313,7 +313,7 @@ fn small_journal(commits: usize, is_closed: bool) -> (Disk, State) {
     let mut expected = opened.state().expect("a state");
     for _ in 0..commits {
         let next = State { meta: expected.meta, ..state(&mut rng, 2) };
-        opened.commit(&changes(&expected, &next)).expect("stored");
+        opened.commit(changes(&expected, &next)).expect("stored");
         expected = next;
     }
     if is_closed {

@@ -81,7 +81,7 @@ fn store_some(journal: &mut Journal, commits: u64) -> State {
     let mut now = journal.load().expect("a state");
     for seed in 0..commits {
         let next = State { meta: now.meta, ..state(&mut Rng::with_seed(seed + 20), 3) };
-        journal.commit(&changes(&now, &next)).expect("stored");
+        journal.commit(changes(&now, &next)).expect("stored");
         now = next;
     }
     now
@@ -311,7 +311,7 @@ fn an_export_is_imported_as_it_was() {
         let mut journal = dir.open().expect("a new journal");
         let now = journal.load().expect("a state");
         let next = State { meta: now.meta, ..state(&mut Rng::with_seed(seed), 4) };
-        journal.commit(&changes(&now, &next)).expect("stored");
+        journal.commit(changes(&now, &next)).expect("stored");
         let mut text = Vec::new();
         let taken = Journal::export(&dir.0, &mut text).expect_err("a server writes it");
         assert!(matches!(taken.fault(), Fault::InUse) && text.is_empty(), "{taken}");
@@ -339,7 +339,7 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
     let is_rich =
         |state: &State| state.rings.len() == 2 && state.rings.values().all(|ring| ring.seats.len() > 1);
     let rich = (0..).map(|seed| state(&mut Rng::with_seed(seed), 2)).find(is_rich).expect("there is one");
-    journal.commit(&changes(&now, &State { meta: now.meta, ..rich })).expect("stored");
+    journal.commit(changes(&now, &State { meta: now.meta, ..rich })).expect("stored");
     drop(journal);
     let mut text = Vec::new();
     Journal::export(&dir.0, &mut text).expect("written");
@@ -457,7 +457,7 @@ fn the_states_of_many_hosts_are_one_commit() {
         let host = Some(HostValue(vec![nth; HOST_STATE_BYTES_MAX]));
         next.rings.insert(format!("ring-{nth}").parse().expect("a name"), RingState { host, ..ring.clone() });
     }
-    journal.commit(&next.puts()).expect("stored");
+    journal.commit(next.puts()).expect("stored");
     drop(journal);
     assert!(found(dir.open()) == next);
 }

@@ -193,13 +193,13 @@ fn a_full_disk_ends_the_life_and_the_next_one_has_everything_acknowledged() {
         });
         let state = HostValue(vec![7; 60_000]).encode();
         changes.push(Change::Put { key: Key::Host(ring.expect("a ring changes")), value: state });
-        match journal.commit(&changes) {
+        match journal.commit(changes) {
             Ok(()) => history.advance(),
             Err(lost) => break lost.to_string(),
         }
     };
     assert!(error.contains("No space left on device") && error.contains(&format!("{dir:?}")), "{error}");
-    let again = journal.commit(&history.next()).expect_err("it has failed before").to_string();
+    let again = journal.commit(history.next()).expect_err("it has failed before").to_string();
     assert!(again.contains("an earlier commit failed"), "{again}");
     drop(journal);
     disk.resize("32m");
