@@ -15,7 +15,7 @@ use super::serve::{Setting, raise_descriptors};
 /// Bytes per raw connection.
 const BYTES_MAX: f64 = 185.0;
 /// Bytes per line connection, which has a name and a secret.
-const LINE_BYTES_MAX: f64 = 540.0;
+const LINE_BYTES_MAX: f64 = 500.0;
 
 const ONE_RAW: Setting = Setting::one_ring(Framing::Raw, 1);
 pub const ONE_LINE: Setting = Setting::one_ring(Framing::Line, 1);
