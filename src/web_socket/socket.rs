@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::frames::{self, Decoder, Heard, Kind};
 use super::handshake::{self, Outcome};
@@ -52,6 +52,8 @@ struct Lines {
     begun: Vec<u8>,
     /// The part of the announced payload that has not arrived, in bytes.
     payload: Option<u64>,
+    /// The text message has a "y", without which it has no `bytes=`.
+    may_announce: bool,
     is_binary: bool,
 }
 
@@ -160,13 +162,14 @@ impl Open {
                     line_from = plain.len();
                     lines.begin(kind)
                 }
-                Heard::Data(Kind::Text, text) if memchr(b'\n', text).is_some() => {
-                    Err((Code::POLICY, "malformed"))
-                }
-                Heard::Data(Kind::Text, text) => {
-                    plain.extend_from_slice(text);
-                    Ok(())
-                }
+                Heard::Data(Kind::Text, text) => match memchr2(b'\n', b'y', text) {
+                    Some(at) if memchr(b'\n', &text[at..]).is_some() => Err((Code::POLICY, "malformed")),
+                    found => {
+                        lines.may_announce |= found.is_some();
+                        plain.extend_from_slice(text);
+                        Ok(())
+                    }
+                },
                 Heard::Data(Kind::Binary, payload) => {
                     // Bytes beyond the payload would be read as lines.
                     lines.go_on(payload.len()).map(|()| plain.extend_from_slice(payload))
@@ -205,11 +208,15 @@ impl Open {
     fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize {
         let mut used = 0;
         while used < PIECE_BYTES_MAX
-            && let Some(length) = memchr(b'\n', &plain[used..])
+            && let Some(at) = memchr2(b'\n', b'y', &plain[used..])
         {
-            let line = &plain[used..used + length];
-            let behind = used + length + 1;
-            let Some(bytes) = payload_of(line) else {
+            let may_announce = plain[used + at] == b'y';
+            let Some(more) = (if may_announce { memchr(b'\n', &plain[used + at..]) } else { Some(0) }) else {
+                break;
+            };
+            let line = &plain[used..used + at + more];
+            let behind = used + line.len() + 1;
+            let Some(bytes) = may_announce.then(|| payload_of(line)).flatten() else {
                 self.note_bye(line);
                 frames::message(Kind::Text, line, wire);
                 used = behind;
@@ -236,6 +243,7 @@ impl Open {
 impl Lines {
     fn begin(&mut self, kind: Kind) -> Result<(), (Code, &'static str)> {
         self.begun.clear();
+        self.may_announce = false;
         self.is_binary = kind == Kind::Binary;
         if self.is_binary == self.payload.is_some() {
             Ok(())
@@ -262,7 +270,7 @@ impl Lines {
             };
         }
         if self.begun.is_empty() {
-            self.payload = payload_of(text);
+            self.payload = self.may_announce.then(|| payload_of(text)).flatten();
         } else {
             self.keep(text)?;
             self.payload = payload_of(&std::mem::take(&mut self.begun));
