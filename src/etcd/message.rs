@@ -218,6 +218,10 @@ impl Txn {
             }),
         });
         let then = self.then.iter().map(|op| match op {
+            // The gateway takes its time with each field.
+            Op::Put { key, value, lease: 0 } => {
+                json!({ "request_put": { "key": encoded(key), "value": encoded(value) } })
+            }
             Op::Put { key, value, lease } => json!({ "request_put": {
                 "key": encoded(key), "value": encoded(value), "lease": lease.to_string(),
             } }),
@@ -409,7 +413,7 @@ mod tests {
             (
                 txn(),
                 "/v3/kv/txn",
-                r#"{"compare":[{"create_revision":"12","key":"L2xlYWQ=","result":"EQUAL","target":"CREATE"},{"key":"L3NlcQ==","result":"EQUAL","target":"VALUE","value":"MTI6NA=="}],"failure":[{"request_range":{"key":"L3NlcQ=="}}],"success":[{"request_put":{"key":"L3NlcQ==","lease":"0","value":"MTI6NQ=="}},{"request_delete_range":{"key":"L3g="}}]}"#,
+                r#"{"compare":[{"create_revision":"12","key":"L2xlYWQ=","result":"EQUAL","target":"CREATE"},{"key":"L3NlcQ==","result":"EQUAL","target":"VALUE","value":"MTI6NA=="}],"failure":[{"request_range":{"key":"L3NlcQ=="}}],"success":[{"request_put":{"key":"L3NlcQ==","value":"MTI6NQ=="}},{"request_delete_range":{"key":"L3g="}}]}"#,
             ),
             (
                 Request::Authenticate { user: "root".to_owned(), password: "p\"w".to_owned() },
