@@ -218,7 +218,7 @@ impl Txn {
             }),
         });
         let then = self.then.iter().map(|op| match op {
-            // The gateway takes its time with each field.
+            // Each field costs the gateway time, and 0 is what it reads if this one is missing.
             Op::Put { key, value, lease: 0 } => {
                 json!({ "request_put": { "key": encoded(key), "value": encoded(value) } })
             }

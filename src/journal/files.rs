@@ -132,6 +132,7 @@ impl Files for Directory {
         FileBackend::new(file).map_err(io::Error::other)
     }
 
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "no other system needs it"))]
     fn uncache(&self, name: &str) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {

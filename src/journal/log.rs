@@ -100,7 +100,7 @@ fn frame(epoch: Epoch, number: u64, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         let at = bytes.len();
         bytes.push(0);
-        write!(bytes, "{}", change.key()).expect("memory takes everything");
+        write!(bytes, "{}", change.key()).expect("a `Vec` takes every write");
         bytes[at] = u8::try_from(bytes.len() - at - 1).expect("a key has at most 147 bytes");
         match change {
             Change::Put { value, .. } => {

@@ -292,8 +292,8 @@ fn trusted_log<F: Files>(files: &F, epoch: Epoch, at: u64) -> Result<Log<F::Back
     sync(files)?;
     backend(files, DATABASE)?.sync_data().map_err(Fault::system(format!("sync {DATABASE}")))?;
     let log = Log::open(backend(files, LOG)?, epoch, at).map_err(Fault::system(format!("sync {LOG}")))?;
-    // It was read or written in one piece, so Linux caches it in large pieces. A write of one page would look
-    // at all pages of a piece, and a commit take a tenth longer.
+    // It was read or written in one piece, so Linux caches it in large pieces. A write of one page would then
+    // visit all pages of its piece, and a commit would take a tenth longer.
     let _ = files.uncache(LOG);
     Ok(log)
 }

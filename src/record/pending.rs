@@ -28,14 +28,14 @@ pub struct Pending {
     /// The number of the last merged record; `None` if none is waiting.
     seq: Option<u64>,
     changes: Vec<Change>,
-    /// The indices in `changes`, by the hashes of their keys. Empty while only one record is waiting, which
-    /// is the usual case.
+    /// The indices in `changes`, by the hashes of their keys. Empty while only one record is waiting, as is
+    /// usual between a loop and its store.
     indices: HashTable<usize>,
     hasher: RandomState,
 }
 
 impl Pending {
-    /// Adds a record. Its number must be higher than any before.
+    /// Adds a record, which has each key at most once. Its number must be higher than any before.
     pub fn merge(&mut self, record: Record) {
         debug_assert!(self.seq.is_none_or(|seq| seq < record.seq), "records come in order");
         if self.seq.replace(record.seq).is_none() {
@@ -43,20 +43,18 @@ impl Pending {
             return;
         }
         let Pending { changes, indices, hasher, .. } = self;
+        let hash = |change: &Change| hasher.hash_one(change.key());
         if indices.is_empty() {
             for (index, change) in changes.iter().enumerate() {
-                let hash = |&index: &usize| hasher.hash_one(changes[index].key());
-                indices.insert_unique(hasher.hash_one(change.key()), index, hash);
+                indices.insert_unique(hash(change), index, |&index| hash(&changes[index]));
             }
         }
         for change in record.changes {
-            let hash = hasher.hash_one(change.key());
-            match indices.find(hash, |&index| changes[index].key() == change.key()) {
+            match indices.find(hash(&change), |&index| changes[index].key() == change.key()) {
                 Some(&index) => changes[index] = change,
                 None => {
+                    indices.insert_unique(hash(&change), changes.len(), |&index| hash(&changes[index]));
                     changes.push(change);
-                    let hash_of = |&index: &usize| hasher.hash_one(changes[index].key());
-                    indices.insert_unique(hash, changes.len() - 1, hash_of);
                 }
             }
         }

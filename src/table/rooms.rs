@@ -19,7 +19,8 @@ pub(crate) struct Room {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
     /// The slots of the seats that were joined under a name, including those that are away. The name itself
-    /// is kept with the seat: it takes 65 bytes, and thousands of seats have one.
+    /// is kept with the seat: it takes 65 bytes, and thousands of seats have one. A seat that is retired is
+    /// removed before another one joins, so each slot has the seat that it had when it was added.
     seats: HashTable<u32>,
     /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
@@ -88,7 +89,8 @@ impl Rooms {
         let Room { seats, ring, .. } = self.room(id);
         let ring = (*ring)?;
         let is_named = |&slot: &u32| name_in(scheduler, ring, slot) == Some(name);
-        scheduler.seat_in(ring, *seats.find(self.secret.hash_one(name), is_named)?)
+        let slot = seats.find(self.secret.hash_one(name), is_named)?;
+        scheduler.seat_in(ring, *slot).map(|(seat, _)| seat)
     }
 
     /// Adds a seat that was joined under `name`.
@@ -100,15 +102,20 @@ impl Rooms {
         name: &Name,
     ) {
         let secret = &self.secret;
-        let hash = |&slot: &u32| secret.hash_one(name_in(scheduler, seat.ring(), slot).unwrap_or(name));
+        let hash = |&slot: &u32| {
+            let name = name_in(scheduler, seat.ring(), slot);
+            debug_assert!(name.is_some(), "a seat that is retired is removed before another one joins");
+            name.map_or(0, |name| secret.hash_one(name))
+        };
         self.rooms[id.slot()].seats.insert_unique(secret.hash_one(name), seat.slot(), hash);
     }
 
     /// Forgets a seat that was joined under `name`.
     pub(crate) fn remove_seat(&mut self, id: RoomId, seat: SeatId, name: &Name) {
         let is_it = |&slot: &u32| slot == seat.slot();
-        if let Ok(entry) = self.rooms[id.slot()].seats.find_entry(self.secret.hash_one(name), is_it) {
-            entry.remove();
+        match self.rooms[id.slot()].seats.find_entry(self.secret.hash_one(name), is_it) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => debug_assert!(false, "{seat} was added when it was joined"),
         }
     }
 
@@ -175,7 +182,7 @@ impl Rooms {
 }
 
 fn name_in(scheduler: &Scheduler<SeatData>, ring: RingId, slot: u32) -> Option<&Name> {
-    scheduler.data(scheduler.seat_in(ring, slot)?)?.name()
+    scheduler.seat_in(ring, slot)?.1.name()
 }
 
 #[cfg(test)]

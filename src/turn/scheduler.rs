@@ -166,10 +166,10 @@ impl<S> Scheduler<S> {
         ring.and_then(|ring| self.ring(ring)).map_or(self.turn_floor, |ring| ring.last_turn)
     }
 
-    /// Returns the seat that is in this slot of `ring` now.
-    pub(crate) fn seat_in(&self, ring: RingId, slot: u32) -> Option<SeatId> {
+    /// Returns the seat that is in this slot of `ring` now, and its data.
+    pub(crate) fn seat_in(&self, ring: RingId, slot: u32) -> Option<(SeatId, &S)> {
         let ring = self.ring(ring)?;
-        ring.seats.contains(slot as usize).then(|| ring.seat_id(slot))
+        ring.seats.get(slot as usize).map(|seat| (ring.seat_id(slot), &seat.data))
     }
 
     /// Returns the data of `seat`.

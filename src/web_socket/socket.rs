@@ -211,9 +211,7 @@ impl Open {
             && let Some(at) = memchr2(b'\n', b'y', &plain[used..])
         {
             let may_announce = plain[used + at] == b'y';
-            let Some(more) = (if may_announce { memchr(b'\n', &plain[used + at..]) } else { Some(0) }) else {
-                break;
-            };
+            let Some(more) = memchr(b'\n', &plain[used + at..]) else { break };
             let line = &plain[used..used + at + more];
             let behind = used + line.len() + 1;
             let Some(bytes) = may_announce.then(|| payload_of(line)).flatten() else {

@@ -14,7 +14,7 @@ use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
 use crate::table::{RoomId, SeatData, SeatName, Table};
 use crate::time::Now;
-use crate::turn::{Ended, Grant, HandOver, HeldClock, Moved, Outcome, RingId, SeatId, TurnNumber};
+use crate::turn::{Ended, Expired, Grant, HandOver, HeldClock, Moved, Outcome, RingId, SeatId, TurnNumber};
 
 /// An accepted answer, for hearers and the host.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +116,16 @@ impl TurnServer {
     ) {
         self.carry_out_step(now, Step { moved, answer, is_told: false, gone: None }, links);
         self.finish_drain(now, links);
+    }
+
+    /// Carries out what has expired. The caller finishes a drain afterwards: that may retire the last seats
+    /// of a ring, before which each seat that is gone must have been forgotten.
+    pub(super) fn carry_out_expired(&mut self, now: Now, expired: Expired<SeatData>, links: &mut Links) {
+        let Expired { moved, retired } = expired;
+        self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
+        if let Some((seat, data)) = retired {
+            self.forget(now, seat, &data, links);
+        }
     }
 
     /// Carries out the steps that were deferred until these turns had ended and their clients had been told.

@@ -504,10 +504,7 @@ impl TurnServer {
 
     fn expire_seats(&mut self, now: Now, links: &mut Links) {
         while let Some(expired) = self.table.scheduler.poll_expired(now.instant) {
-            self.carry_out(now, expired.moved, None, links);
-            if let Some((seat, data)) = expired.retired {
-                self.forget(now, seat, &data, links);
-            }
+            self.carry_out_expired(now, expired, links);
         }
         while let Some(ring) = self.table.scheduler.poll_missed() {
             self.note_ring(ring);

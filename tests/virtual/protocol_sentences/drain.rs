@@ -3,7 +3,9 @@
 use support::network::World;
 use support::{ms, secs};
 
-use super::start::{heads, join, line_config, line_ring, line_world, raw_config, raw_ring, refusal};
+use super::start::{
+    heads, join, judged_config, line_config, line_ring, line_world, raw_config, raw_ring, refusal,
+};
 
 /// T32: a drain lets the holder finish, tells every client the reason, and grants nothing more.
 #[test]
@@ -97,6 +99,22 @@ fn t32_observers_hear_the_end_of_a_turn_that_the_drain_cuts_off() {
         assert!(heard.contains(&"SKIP ann turn=1 how=gone".to_owned()), "{heard:?}");
         assert_eq!(heard.last().map(String::as_str), Some("BYE shutting-down"));
     }
+}
+
+/// T32: the drain ends at the moment at which one seat's grace ends, and the last other one leaves by it.
+#[test]
+fn t32_a_drain_ends_together_with_the_grace_of_a_seat() {
+    let mut config = judged_config();
+    config.rules.seat_grace = secs(10);
+    let (mut world, [ann, bob]) = line_ring(config, ["ann", "bob"]);
+    world.reset(bob.peer);
+    world.drive_for(secs(7));
+    world.say(ann.peer, "ANSWER :1");
+    world.say(ann.peer, "LEAVE");
+    world.drain();
+    world.drive_for(secs(3));
+    assert_eq!(heads(&world.heard(ann.peer)), ["NO not-judged turn=1 within=23000", "BYE left"]);
+    assert_eq!((world.server().clients(), world.server().scheduler().seats()), (0, 0));
 }
 
 /// T32 in the raw framing, which has no message for it: the answer counts, and then every connection is
