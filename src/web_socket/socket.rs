@@ -210,9 +210,12 @@ impl Open {
         while used < PIECE_BYTES_MAX
             && let Some(at) = memchr2(b'\n', b'y', &plain[used..])
         {
-            let may_announce = plain[used + at] == b'y';
-            let Some(more) = memchr(b'\n', &plain[used + at..]) else { break };
-            let line = &plain[used..used + at + more];
+            let rest = &plain[used..];
+            let (end, may_announce) = match rest[at] {
+                b'\n' => (Some(at), false),
+                _ => (memchr(b'\n', rest), true),
+            };
+            let Some(line) = end.map(|end| &rest[..end]) else { break };
             let behind = used + line.len() + 1;
             let Some(bytes) = may_announce.then(|| payload_of(line)).flatten() else {
                 self.note_bye(line);
