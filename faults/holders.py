@@ -16,13 +16,22 @@ def holder_killed(world):
     """Ann's process is killed while she thinks about her number: the kernel closes her connection, and Bob has the turn long
     before her deadline. She uses the line protocol; the other two are old clients, in the same ring."""
     server = world.serve(*LONG)
-    ann = world.play(server, "--clients", "1", "--name", "ann", "--pace", "10m")
-    until(lambda: server.says("connected."), "connection of ann")
+    observer = Line(server.addr)
+    observer.say("WATCH")
     bob, cy = Raw(server.addr), Raw(server.addr)
-    for name, player in (("bob", bob), ("cy", cy)):
-        player.go()
-        player.send(f"{name}:1")
-    until(lambda: server.numbers("cy"), "number of cy, after which ann has the turn")
+    bob.go()
+    ann = world.play(server, "--clients", "1", "--name", "ann", "--pace", "10m")
+    while observer.wait("JOINED").split()[1] != "ann":
+        pass
+    bob.send("bob:1")
+    cy.go()
+    cy.send("cy:1")
+    # Ann sends her first number at once, and thinks about the second one.
+    bob.go()
+    bob.send("bob:2")
+    cy.go()
+    cy.send("cy:2")
+    until(lambda: server.numbers("cy") == [1, 2], "second number of cy, after which ann has the turn")
     expect(bob.is_silent(0.3), "ann does not have the turn")
     ann.kill()
     took = seconds_of(bob.go)
