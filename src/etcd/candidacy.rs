@@ -12,7 +12,8 @@
 //! has this candidate's id and its lease, and the candidate leads.
 
 use super::keys::Keys;
-use super::message::{Answer, Claim, Compare, Entry, Op, Request, Trouble, Txn};
+use super::message::{Answer, Claim, Request, Trouble};
+use super::proto::{Compare, KeyValue, RangeRequest, RequestOp, TxnRequest};
 use super::term::Term;
 
 /// A server that wants to lead.
@@ -58,14 +59,14 @@ impl Candidacy {
     pub(super) fn request(&self) -> Request {
         let lead = self.keys.lead();
         match self.stage {
-            Stage::Looking => Request::Get { key: lead },
+            Stage::Looking => Request::get(lead),
             Stage::Granting => Request::Grant { ttl: self.ttl },
             Stage::Campaigning { lease } => {
                 let value = serde_json::to_vec(&self.claim).expect("two texts are JSON");
-                Request::Txn(Txn {
-                    compare: vec![Compare::Created { key: lead.clone(), revision: 0 }],
-                    then: vec![Op::Put { key: lead.clone(), value, lease }],
-                    otherwise: lead,
+                Request::Txn(TxnRequest {
+                    compare: vec![Compare::created(&lead[..], 0)],
+                    success: vec![RequestOp::put(&lead[..], value, lease)],
+                    failure: vec![RequestOp::range(lead)],
                 })
             }
         }
@@ -90,7 +91,7 @@ impl Candidacy {
             }
             (Stage::Campaigning { lease }, Answer::Decided { revision, found, .. }) => match found {
                 Some(lead) if lead.lease == lease && self.is_ours(&lead) => {
-                    Ok(Outcome::Leads { lease, fence: lead.created })
+                    Ok(Outcome::Leads { lease, fence: lead.create_revision })
                 }
                 Some(lead) => Ok(self.behind(&lead, revision)),
                 None => Err(Trouble::Malformed("a key that is missing was created".to_owned())),
@@ -104,23 +105,23 @@ impl Candidacy {
         self.stage = Stage::Looking;
     }
 
-    fn behind(&mut self, lead: &Entry, revision: i64) -> Outcome {
+    fn behind(&mut self, lead: &KeyValue, revision: i64) -> Outcome {
         self.stage = Stage::Looking;
         Outcome::Behind { leader: claim(lead), revision }
     }
 
-    fn is_ours(&self, lead: &Entry) -> bool {
+    fn is_ours(&self, lead: &KeyValue) -> bool {
         claim(lead).is_some_and(|claim| claim.id == self.claim.id)
     }
 }
 
 /// The leader, if the value can be read: a person may have written anything.
-fn claim(lead: &Entry) -> Option<Claim> {
+fn claim(lead: &KeyValue) -> Option<Claim> {
     serde_json::from_slice(&lead.value).ok()
 }
 
-/// Entries of a page. With the longest states of hosts it is 43 MB of text.
-const PAGE: usize = 500;
+/// Entries of a page. With the longest states of hosts it is 33 MB.
+const PAGE: i64 = 500;
 
 /// Reads a shard in pages, as it was at one revision.
 #[derive(Debug, Clone)]
@@ -149,8 +150,8 @@ impl Reading {
     }
 
     pub(super) fn request(&self) -> Request {
-        let (from, end, revision) = (self.from.clone(), self.keys.end(), self.revision);
-        Request::Range { from, end, revision, limit: PAGE }
+        let (key, range_end) = (self.from.clone(), self.keys.end());
+        Request::Range(RangeRequest { key, range_end, limit: PAGE, revision: self.revision })
     }
 
     /// Takes a page. Returns all when it was the last one.
@@ -166,7 +167,7 @@ impl Reading {
         } else if more {
             return Err(Trouble::Malformed("an empty page, and more behind it".to_owned()));
         }
-        for Entry { key, value, .. } in entries {
+        for KeyValue { key, value, .. } in entries {
             match self.keys.rest(&key) {
                 Some(b"lead") => {}
                 Some(b"seq") => self.seq = Some(String::from_utf8_lossy(&value).into_owned()),
@@ -199,12 +200,12 @@ mod tests {
         Candidacy::new(Keys::of("x").expect("plain"), claim, 5)
     }
 
-    fn lead(id: &str, lease: i64) -> Entry {
+    fn lead(id: &str, lease: i64) -> KeyValue {
         let value = format!(r#"{{"id":"{id}","at":"b:1"}}"#).into_bytes();
-        Entry { key: b"/taketurns/x/0/lead".to_vec(), value, created: 4, lease }
+        KeyValue { key: b"/taketurns/x/0/lead".to_vec(), value, create_revision: 4, lease }
     }
 
-    fn found(entries: Vec<Entry>) -> Answer {
+    fn found(entries: Vec<KeyValue>) -> Answer {
         Answer::Found { revision: 9, entries, more: false }
     }
 
@@ -216,7 +217,7 @@ mod tests {
         candidacy
     }
 
-    fn decided(succeeded: bool, found: Option<Entry>) -> Answer {
+    fn decided(succeeded: bool, found: Option<KeyValue>) -> Answer {
         Answer::Decided { revision: 9, succeeded, found }
     }
 
@@ -224,10 +225,10 @@ mod tests {
     fn the_first_that_campaigns_leads() {
         let mut candidacy = campaigning();
         let Request::Txn(txn) = candidacy.request() else { panic!("it campaigns") };
-        let key = || "/taketurns/x/0/lead".to_owned();
-        assert_eq!(txn.compare, [Compare::Created { key: key(), revision: 0 }]);
-        let value = br#"{"id":"me","at":"a:1"}"#.to_vec();
-        assert_eq!((txn.then, txn.otherwise), (vec![Op::Put { key: key(), value, lease: 7 }], key()));
+        let key = "/taketurns/x/0/lead";
+        assert_eq!(txn.compare, [Compare::created(key, 0)]);
+        assert_eq!(txn.success, [RequestOp::put(key, br#"{"id":"me","at":"a:1"}"#, 7)]);
+        assert_eq!(txn.failure, [RequestOp::range(key)]);
         assert_eq!(candidacy.hear(decided(true, None)), Ok(Outcome::Leads { lease: 7, fence: 9 }));
     }
 
@@ -239,7 +240,7 @@ mod tests {
             let mut candidacy = campaigning();
             let behind = candidacy.hear(decided(false, Some(other)));
             assert!(matches!(behind, Ok(Outcome::Behind { revision: 9, .. })), "{behind:?}");
-            assert!(matches!(candidacy.request(), Request::Get { .. }));
+            assert!(matches!(candidacy.request(), Request::Range(_)));
         }
     }
 
@@ -249,7 +250,7 @@ mod tests {
         let leader = Some(Claim { id: "you".to_owned(), at: "b:1".to_owned() });
         let behind = candidacy.hear(found(vec![lead("you", 3)]));
         assert_eq!(behind, Ok(Outcome::Behind { leader, revision: 9 }));
-        let odd = Entry { value: b"?".to_vec(), ..lead("", 3) };
+        let odd = KeyValue { value: b"?".to_vec(), ..lead("", 3) };
         assert_eq!(candidacy.hear(found(vec![odd])), Ok(Outcome::Behind { leader: None, revision: 9 }));
         let mut refused = campaigning();
         refused.refused();
@@ -260,23 +261,19 @@ mod tests {
     #[test]
     fn a_shard_is_read_in_pages_of_one_revision() {
         let mut reading = Reading::new(Keys::of("x").expect("plain"));
-        let begin = Request::Range {
-            from: b"/taketurns/x/0/".to_vec(),
-            end: b"/taketurns/x/00".to_vec(),
-            revision: 0,
-            limit: PAGE,
-        };
-        assert_eq!(reading.request(), begin);
-        let entry = |key: &str| Entry {
+        let (key, range_end) = (b"/taketurns/x/0/".to_vec(), b"/taketurns/x/00".to_vec());
+        let begin = RangeRequest { key, range_end, revision: 0, limit: PAGE };
+        assert_eq!(reading.request(), Request::Range(begin));
+        let entry = |key: &str| KeyValue {
             key: format!("/taketurns/x/0/{key}").into_bytes(),
             value: key.as_bytes().to_vec(),
-            created: 1,
+            create_revision: 1,
             lease: 0,
         };
         let first = Answer::Found { revision: 9, entries: vec![entry("6f/r"), entry("lead")], more: true };
         assert_eq!(reading.hear(first), Ok(None));
-        let Request::Range { from, revision: 9, .. } = reading.request() else { panic!("the next page") };
-        assert_eq!(from, b"/taketurns/x/0/lead\0");
+        let Request::Range(next) = reading.request() else { panic!("the next page") };
+        assert_eq!((&next.key[..], next.revision), (&b"/taketurns/x/0/lead\0"[..], 9));
         let last = Answer::Found { revision: 12, entries: vec![entry("m"), entry("seq")], more: false };
         let pair = |key: &str| (key.as_bytes().to_vec(), key.as_bytes().to_vec());
         let shard = Shard { seq: Some("seq".to_owned()), entries: vec![pair("6f/r"), pair("m")] };

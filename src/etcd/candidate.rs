@@ -113,7 +113,7 @@ impl Candidate {
                 Ok(Outcome::GoesOn) => {}
                 Ok(Outcome::Leads { lease, fence }) => return self.lead(lease, fence).map(Step::Leads),
                 Ok(Outcome::Behind { leader, revision }) => {
-                    self.members.wait_for_change(&self.keys.lead(), revision);
+                    self.members.wait_for_change(self.keys.lead(), revision);
                     return Ok(Step::Behind(leader.map(|leader| leader.at)));
                 }
                 Err(trouble) => {

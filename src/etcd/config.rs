@@ -3,7 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::uri::Authority;
+
+use super::connection::Secure;
 use super::keys::Keys;
+use crate::engine::Target;
 
 /// Where etcd is, and who this server is there.
 #[derive(Clone)]
@@ -62,28 +66,45 @@ impl EtcdConfig {
         Ok(ttl.as_secs())
     }
 
-    /// The addresses without a slash at the end.
-    pub(super) fn urls(&self) -> Result<Vec<String>, EtcdError> {
+    /// Returns where the members are.
+    pub(super) fn addresses(&self) -> Result<Vec<Address>, EtcdError> {
         if self.members.is_empty() {
             return Err(EtcdError::Member(String::new()));
         }
-        self.members.iter().map(|member| self.url(member)).collect()
+        self.members.iter().map(|member| self.address(member)).collect()
     }
 
-    fn url(&self, member: &str) -> Result<String, EtcdError> {
+    fn address(&self, member: &str) -> Result<Address, EtcdError> {
         let bad = || EtcdError::Member(member.to_owned());
         let url = member.strip_suffix('/').unwrap_or(member);
         let (scheme, host) = url.split_once("://").ok_or_else(bad)?;
-        let is_host =
-            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@".contains(&byte));
-        match scheme {
-            "http" | "https" if !is_host => Err(bad()),
-            "http" => Ok(url.to_owned()),
-            "https" if cfg!(feature = "tls") => Ok(url.to_owned()),
-            "https" => Err(EtcdError::NoTls(member.to_owned())),
-            _ => Err(bad()),
+        let is_secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(bad()),
+        };
+        let authority = host.parse::<Authority>().map_err(|_| bad())?;
+        let target = match host.parse() {
+            Ok(target @ (Target::Addr(_) | Target::Name { .. })) if !host.contains('@') => target,
+            _ => return Err(bad()),
+        };
+        if is_secure && !cfg!(feature = "tls") {
+            return Err(EtcdError::NoTls(member.to_owned()));
         }
+        Ok(Address { url: url.to_owned(), authority, target, is_secure })
     }
+}
+
+/// Where a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    /// As people write it, without a slash at the end.
+    pub(super) url: String,
+    /// The same without its scheme.
+    pub(super) authority: Authority,
+    pub(super) target: Target,
+    /// It speaks TLS.
+    pub(super) is_secure: bool,
 }
 
 /// Passwords and keys are not shown.
@@ -104,46 +125,29 @@ impl fmt::Debug for EtcdTls {
     }
 }
 
-type AgentBuilder = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
-
-/// Has an agent use the files of TLS.
+/// Has connections to a member speak TLS, if it does.
 #[cfg(not(feature = "tls"))]
-pub(super) fn secure(agent: AgentBuilder, _: &EtcdConfig) -> Result<AgentBuilder, EtcdError> {
-    Ok(agent)
+pub(super) fn secure(_: &EtcdConfig, address: &Address) -> Result<Option<Box<Secure>>, EtcdError> {
+    assert!(!address.is_secure, "such an address is refused");
+    Ok(None)
 }
 
 #[cfg(feature = "tls")]
-pub(super) fn secure(agent: AgentBuilder, config: &EtcdConfig) -> Result<AgentBuilder, EtcdError> {
-    use std::sync::Arc;
+pub(super) fn secure(config: &EtcdConfig, address: &Address) -> Result<Option<Box<Secure>>, EtcdError> {
+    use super::executor::Socket;
+    use crate::tls::{Connector, Identity};
 
-    use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-
-    let certificates = |pem: &[u8]| {
-        let found = parse_pem(pem).filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
-            Ok(_) => None,
-            Err(error) => Some(Err(EtcdError::Tls(error.to_string()))),
-        });
-        let found: Vec<Certificate<'static>> = found.collect::<Result<_, _>>()?;
-        if found.is_empty() { Err(EtcdError::Tls("there is no certificate".to_owned())) } else { Ok(found) }
-    };
-    let authorities = match &config.tls.authorities {
-        Some(pem) => certificates(pem)?,
-        None if config.members.iter().any(|member| member.starts_with("https:")) => {
-            let found = rustls_native_certs::load_native_certs();
-            found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
-        }
-        None => Vec::new(),
-    };
-    let identity = config.tls.identity.as_ref().map(|(chain, key)| {
-        let key = PrivateKey::from_pem(key).map_err(|error| EtcdError::Tls(error.to_string()))?;
-        Ok(ClientCert::new_with_certs(&certificates(chain)?, key))
-    });
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&authorities))
-        .client_cert(identity.transpose()?)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    Ok(agent.tls_config(tls.build()))
+    if !address.is_secure {
+        return Ok(None);
+    }
+    let failed = |why: &dyn fmt::Display| EtcdError::Tls(why.to_string());
+    let identity = config.tls.identity.as_ref();
+    let identity = identity.map(|(certificates, key)| Identity { certificates, key });
+    let connector = Connector::new(config.tls.authorities.as_deref(), identity);
+    let connector = connector.map_err(|error| failed(&error))?;
+    let name = address.authority.host().trim_matches(['[', ']']);
+    let session = connector.session(name, b"h2").map_err(|error| failed(&error))?;
+    Ok(Some(Box::new(move |stream| Ok(Socket::new(rustls::StreamOwned::new(session()?, stream))))))
 }
 
 /// Settings that cannot be used.
@@ -189,20 +193,24 @@ mod tests {
     #[test]
     fn settings_that_cannot_be_used_are_refused_and_passwords_are_not_shown() {
         let config = |member: &str| EtcdConfig::new(vec![member.to_owned()], "x", "a:1");
-        assert_eq!(config("http://[::1]:2379/").urls(), Ok(vec!["http://[::1]:2379".to_owned()]));
+        let url = |member: &str| config(member).addresses().map(|found| found[0].url.clone());
+        assert_eq!(url("http://[::1]:2379/"), Ok("http://[::1]:2379".to_owned()));
+        assert_eq!(url("http://etcd-0.etcd:2379"), Ok("http://etcd-0.etcd:2379".to_owned()));
         for bad in [
             "",
             "127.0.0.1:2379",
             "http://",
             "http:///",
-            "http://a b",
-            "http://a/b",
+            "http://a",
+            "http://a b:1",
+            "http://a:1/b",
             "ftp://a:1",
             "http://u@a:1",
+            "http://a:1,b:1",
         ] {
-            assert_eq!(config(bad).urls(), Err(EtcdError::Member(bad.to_owned())), "{bad}");
+            assert_eq!(url(bad), Err(EtcdError::Member(bad.to_owned())), "{bad}");
         }
-        assert_eq!(config("https://a:1").urls().is_ok(), cfg!(feature = "tls"));
+        assert_eq!(url("https://a:1").is_ok(), cfg!(feature = "tls"));
         let mut odd = config("http://a:1");
         for (ttl, is_good) in [(1, false), (2, true), (5, true)] {
             odd.ttl = Duration::from_secs(ttl);

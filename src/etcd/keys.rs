@@ -19,18 +19,18 @@ impl Keys {
     }
 
     /// The leader. It is deleted with the leader's lease.
-    pub(super) fn lead(&self) -> String {
-        format!("{}lead", self.prefix)
+    pub(super) fn lead(&self) -> Vec<u8> {
+        format!("{}lead", self.prefix).into_bytes()
     }
 
     /// The last commit: the revision at which the leader's `lead` was created, and a number.
-    pub(super) fn seq(&self) -> String {
-        format!("{}seq", self.prefix)
+    pub(super) fn seq(&self) -> Vec<u8> {
+        format!("{}seq", self.prefix).into_bytes()
     }
 
     /// An entry.
-    pub(super) fn entry(&self, key: &Key) -> String {
-        format!("{}{key}", self.prefix)
+    pub(super) fn entry(&self, key: &Key) -> Vec<u8> {
+        format!("{}{key}", self.prefix).into_bytes()
     }
 
     /// Where all keys begin.
@@ -59,13 +59,13 @@ mod tests {
     fn clusters_share_no_key() {
         let keys = Keys::of("games-2.eu").expect("plain");
         let seat = keys.entry(&Key::Seat("oak".parse().expect("a name"), 7));
-        assert_eq!(seat, "/taketurns/games-2.eu/0/6f616b/s/0000000000000007");
+        assert_eq!(seat, b"/taketurns/games-2.eu/0/6f616b/s/0000000000000007");
         assert_eq!(
             (keys.lead(), keys.seq()),
-            ("/taketurns/games-2.eu/0/lead".into(), "/taketurns/games-2.eu/0/seq".into())
+            (b"/taketurns/games-2.eu/0/lead".into(), b"/taketurns/games-2.eu/0/seq".into())
         );
         for key in [keys.lead(), keys.seq(), keys.entry(&Key::Meta), seat] {
-            assert!(keys.begin() < key.clone().into_bytes() && key.into_bytes() < keys.end());
+            assert!(keys.begin() < key && key < keys.end());
         }
         assert_eq!(keys.rest(b"/taketurns/games-2.eu/0/m"), Some(&b"m"[..]));
         for bad in ["", "a/0/b", "a b", "\u{e9}", &"a".repeat(65)] {

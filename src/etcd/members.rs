@@ -1,24 +1,23 @@
 //! The members of an etcd: asked over HTTP, in turn, until one answers. All waiting is done here.
 
-use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::mem::{Discriminant, discriminant};
+use std::net::SocketAddr;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use log::{info, warn};
-use ureq::Agent;
-use ureq::config::Config;
-use ureq::unversioned::transport::DefaultConnector;
 
-use super::config::{self, EtcdConfig, EtcdError};
+use super::config::{self, Address, EtcdConfig, EtcdError};
+use super::connection::{Answers, Call, Connection, Secure};
 use super::message::{self, Answer, Request, Trouble};
-use super::resolver::CachedLookup;
+use crate::engine::Target;
+use crate::net::{now, resolve};
+use crate::time::Instant;
 
 /// Time for an answer. A leader that is lost is replaced in 1.5 to 3 s, and a member that has lost it does
 /// not answer meanwhile.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-
-/// The longest answer, in bytes: a page of entries.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -29,34 +28,36 @@ const PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 /// The members of one cluster. Not shared: who wants to ask at the same time has members of its own, and
 /// with them connections of its own.
 pub(super) struct Members {
-    agent_config: Config,
-    /// One for each member, which has its connection, and knows where it is.
-    agents: Vec<Agent>,
-    urls: Vec<String>,
+    members: Vec<Member>,
     /// The one that is asked next.
     at: usize,
+    answer_within: Duration,
     user: Option<(String, String)>,
     token: Option<String>,
-    /// The paths of requests that fail, and how. Each was said once: a candidate may read, and still be
-    /// refused a lease.
+    /// The methods that fail, and how. Each was said once: a candidate may read, and still be refused a
+    /// lease.
     failing: Vec<(&'static str, Discriminant<Trouble>)>,
+}
+
+struct Member {
+    address: Address,
+    secure: Option<Box<Secure>>,
+    /// What its name stands for; empty before that is looked up.
+    found: Vec<SocketAddr>,
+    connection: Option<Connection>,
 }
 
 impl Members {
     /// Members that have `answer_within` for an answer before the next one is asked.
     pub(super) fn new(config: &EtcdConfig, answer_within: Duration) -> Result<Members, EtcdError> {
-        let agent = Agent::config_builder()
-            .timeout_global(Some(answer_within))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            // A proxy of the environment is for the way out, and etcd is next door.
-            .proxy(None);
-        let (agent_config, urls) = (config::secure(agent, config)?.build(), config.urls()?);
+        let member = |address: Address| {
+            let secure = config::secure(config, &address)?;
+            Ok(Member { address, secure, found: Vec::new(), connection: None })
+        };
         Ok(Members {
-            agents: urls.iter().map(|_| new_agent(&agent_config)).collect(),
-            agent_config,
-            urls,
+            members: config.addresses()?.into_iter().map(member).collect::<Result<_, _>>()?,
             at: 0,
+            answer_within,
             user: config.user.clone(),
             token: None,
             failing: Vec::new(),
@@ -65,7 +66,7 @@ impl Members {
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.urls.len()
+        self.members.len()
     }
 
     /// Asks one member. Without an answer, or with a refusal, another one is asked next time, after a pause.
@@ -74,22 +75,18 @@ impl Members {
         match &answer {
             Ok(_) if self.failing.is_empty() => {}
             Ok(_) => {
-                self.failing.retain(|(path, _)| *path != request.path());
+                self.failing.retain(|(method, _)| *method != request.method());
                 if self.failing.is_empty() {
-                    info!("etcd {} answers", self.urls[self.at]);
+                    info!("etcd {} answers", self.members[self.at].address.url);
                 }
             }
             Err(trouble) => {
-                let failure = (request.path(), discriminant(trouble));
+                let failure = (request.method(), discriminant(trouble));
                 if !self.failing.contains(&failure) {
                     self.failing.push(failure);
-                    warn!("etcd {}: {trouble}; asking again", self.urls[self.at]);
+                    warn!("etcd {}: {trouble}; asking again", self.members[self.at].address.url);
                 }
-                if matches!(trouble, Trouble::Silent(_)) {
-                    // It may be elsewhere by now.
-                    self.agents[self.at] = new_agent(&self.agent_config);
-                }
-                self.at = (self.at + 1) % self.urls.len();
+                self.at = (self.at + 1) % self.members.len();
                 pause(PAUSE);
             }
         }
@@ -98,14 +95,14 @@ impl Members {
 
     /// Asks with a token, if there is a user, and with a new one if the old one is refused.
     fn authenticated(&mut self, request: &Request) -> Result<Answer, Trouble> {
-        let Some((user, password)) = self.user.clone() else { return self.post(request) };
+        let Some((user, password)) = self.user.clone() else { return self.call(request) };
         if self.token.is_some() {
-            match self.post(request) {
+            match self.call(request) {
                 Err(trouble) if trouble.is_unauthenticated() => self.token = None,
                 answer => return answer,
             }
         }
-        match self.post(&Request::Authenticate { user, password }) {
+        match self.call(&Request::Authenticate { user, password }) {
             Ok(Answer::Authenticated { token }) => self.token = Some(token),
             Ok(_) => {}
             Err(trouble) => {
@@ -115,57 +112,104 @@ impl Members {
                 return Err(trouble);
             }
         }
-        self.post(request)
+        self.call(request)
     }
 
-    fn post(&self, request: &Request) -> Result<Answer, Trouble> {
-        let silent = |error: ureq::Error| Trouble::Silent(self.words(&error));
-        let mut response = self.begin(request.path()).send(request.body()).map_err(silent)?;
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        request.answer(response.status().as_u16(), &body.map_err(silent)?)
-    }
-
-    /// A member that does not accept our certificate closes the connection, often before its reason is read.
-    fn words(&self, error: &ureq::Error) -> String {
-        match error {
-            ureq::Error::Io(io)
-                if matches!(io.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
-                    && self.urls[self.at].starts_with("https:") =>
-            {
-                format!("{error}, as when it asks for a certificate, or does not accept the one it is shown")
-            }
-            _ => error.to_string(),
-        }
-    }
-
-    fn begin(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
-        let post = self.agents[self.at].post(format!("{}{path}", self.urls[self.at]));
-        match &self.token {
-            Some(token) => post.header("Authorization", token),
-            None => post,
-        }
+    fn call(&mut self, request: &Request) -> Result<Answer, Trouble> {
+        let until = now().instant + self.answer_within;
+        let (method, message, token) = (request.method(), request.message(), self.token.as_deref());
+        let call = Call { method, token, message, is_whole: true };
+        let answer = self.members[self.at].call(call, until, Answers::only)?;
+        request.answer(&answer)
     }
 
     /// Waits until `key` changes after `revision`, for a second at most. It returns early if it cannot watch,
     /// and says nothing of what it has seen: the caller looks again in any case.
-    pub(super) fn wait_for_change(&self, key: &str, revision: i64) {
-        let response = self.begin("/v3/watch").send(message::watch(key, revision + 1));
-        let Ok(response) = response else { return pause(PAUSE) };
-        for line in BufReader::new(response.into_body().into_reader()).lines() {
-            match line {
-                Ok(line) if !message::is_change(&line) => {}
-                Ok(_) => return,
-                // The time is over, or the member is gone.
-                Err(error) if error.kind() == ErrorKind::TimedOut => return,
-                Err(_) => return pause(PAUSE),
+    pub(super) fn wait_for_change(&mut self, key: Vec<u8>, revision: i64) {
+        let until = now().instant + self.answer_within;
+        let (message, token) = (message::watch(key, revision + 1), self.token.as_deref());
+        let call = Call { method: message::WATCH, token, message, is_whole: false };
+        let watch = async |mut answers: Answers| {
+            while let Some(answer) = answers.next().await? {
+                if message::is_change(&answer) {
+                    return Ok(true);
+                }
             }
+            Ok(false)
+        };
+        match self.members[self.at].call(call, until, watch) {
+            Ok(true) => {}
+            // The time is over.
+            Err(Trouble::Silent { kind: ErrorKind::TimedOut, .. }) => {}
+            Ok(false) | Err(_) => pause(PAUSE),
         }
-        pause(PAUSE);
     }
 }
 
-fn new_agent(config: &Config) -> Agent {
-    Agent::with_parts(config.clone(), DefaultConnector::default(), CachedLookup::default())
+impl Member {
+    /// Makes a call over its connection, or over a new one.
+    fn call<T>(
+        &mut self,
+        call: Call<'_>,
+        until: Instant,
+        read: impl AsyncFnOnce(Answers) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let kept = self.connection.take().and_then(|mut kept| kept.is_open().then_some(kept));
+        let done = match kept {
+            Some(kept) => Ok(kept),
+            None => self.connect(until),
+        };
+        let done = done.and_then(|mut connection| {
+            let done = connection.call(call, until, read);
+            if matches!(done, Ok(_) | Err(Trouble::Refused { .. })) {
+                self.connection = Some(connection);
+            }
+            done
+        });
+        done.map_err(|trouble| match trouble {
+            // It often closes the connection before its reason is read.
+            Trouble::Silent { kind: kind @ (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), why }
+                if self.address.is_secure =>
+            {
+                let hint = "as when it asks for a certificate, or does not accept the one it is shown";
+                Trouble::Silent { kind, why: format!("{why}, {hint}") }
+            }
+            trouble => trouble,
+        })
+    }
+
+    fn connect(&mut self, until: Instant) -> Result<Connection, Trouble> {
+        if self.found.is_empty() {
+            self.found = look_up(&self.address.target, until)?;
+        }
+        let mut trouble = None;
+        for &addr in &self.found {
+            let authority = self.address.authority.clone();
+            match Connection::open(addr, authority, self.secure.as_deref(), until) {
+                Ok(connection) => return Ok(connection),
+                Err(failed) => trouble = Some(failed),
+            }
+        }
+        // It may be elsewhere by now.
+        self.found.clear();
+        Err(trouble.expect("a name without addresses is not found"))
+    }
+}
+
+/// Looks a name up. The system's resolver may take much longer than anybody here waits.
+fn look_up(target: &Target, until: Instant) -> Result<Vec<SocketAddr>, Trouble> {
+    let silent = |error: io::Error| Trouble::Silent { kind: error.kind(), why: error.to_string() };
+    if let Target::Addr(addr) = target {
+        return Ok(vec![*addr]);
+    }
+    let (target, (tell, told)) = (target.clone(), channel());
+    #[expect(clippy::disallowed_methods, reason = "it waits for nobody")]
+    std::thread::Builder::new()
+        .name("taketurns-lookup".to_owned())
+        .spawn(move || drop(tell.send(resolve(&target))))
+        .map_err(silent)?;
+    let found = told.recv_timeout(until.saturating_duration_since(now().instant));
+    found.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())).map_err(silent)
 }
 
 #[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]

@@ -39,12 +39,14 @@
 mod candidacy;
 mod candidate;
 mod config;
+mod connection;
+mod executor;
 mod keys;
 mod lease;
 mod members;
 mod message;
 mod parts;
-mod resolver;
+mod proto;
 mod store;
 mod term;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::candidacy::{Reading, Shard};
 use super::keys::Keys;
 use super::lease::Lease;
 use super::members::Members;
-use super::message::{Answer, Request, Trouble};
+use super::message::{Answer, Code, Request, Trouble};
 use super::parts;
 use super::term::{Term, Verdict};
 use crate::record::{Change, Key, MetaValue, State};
@@ -134,7 +134,7 @@ impl Store for EtcdStore {
         for _ in 0..self.members.len() {
             match self.members.ask(&revoke) {
                 // Nor is there anything to give up when the lease is gone.
-                Ok(_) | Err(Trouble::Refused { status: 404, .. }) => return Ok(()),
+                Ok(_) | Err(Trouble::Refused { code: Code::NOT_FOUND, .. }) => return Ok(()),
                 Err(_) => {}
             }
         }

@@ -10,7 +10,8 @@
 //! counted, and then `seq` says so.
 
 use super::keys::Keys;
-use super::message::{Answer, Compare, Op, Trouble, Txn};
+use super::message::{Answer, Trouble};
+use super::proto::{Compare, RequestOp, TxnRequest};
 use crate::record::Change;
 
 /// The leadership of one server, from a campaign on.
@@ -46,24 +47,24 @@ impl Term {
     }
 
     /// The next commit. It is the same until it is decided.
-    pub(super) fn commit(&self, changes: &[Change]) -> Txn {
+    pub(super) fn commit(&self, changes: &[Change]) -> TxnRequest {
         let seq = self.keys.seq();
         let sequence = match &self.seq {
-            Some(value) => Compare::Value { key: seq.clone(), value: value.clone() },
-            None => Compare::Created { key: seq.clone(), revision: 0 },
+            Some(value) => Compare::value(&seq[..], &value[..]),
+            None => Compare::created(&seq[..], 0),
         };
         let changes = changes.iter().map(|change| {
             let key = self.keys.entry(change.key());
             match change {
-                Change::Put { value, .. } => Op::Put { key, value: value.clone(), lease: 0 },
-                Change::Delete { .. } => Op::Delete { key },
+                Change::Put { value, .. } => RequestOp::put(key, &value[..], 0),
+                Change::Delete { .. } => RequestOp::delete(key),
             }
         });
-        let put = Op::Put { key: seq.clone(), value: self.next().into_bytes(), lease: 0 };
-        Txn {
-            compare: vec![Compare::Created { key: self.keys.lead(), revision: self.fence }, sequence],
-            then: std::iter::once(put).chain(changes).collect(),
-            otherwise: seq,
+        let put = RequestOp::put(&seq[..], self.next(), 0);
+        TxnRequest {
+            compare: vec![Compare::created(self.keys.lead(), self.fence), sequence],
+            success: std::iter::once(put).chain(changes).collect(),
+            failure: vec![RequestOp::range(seq)],
         }
     }
 
@@ -85,16 +86,16 @@ impl Term {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Entry;
+    use super::super::proto::KeyValue;
     use super::*;
     use crate::record::Key;
 
     fn answer(succeeded: bool, seq: Option<&str>) -> Answer {
-        let found = seq.map(|seq| Entry { key: Vec::new(), value: seq.into(), created: 1, lease: 0 });
+        let found = seq.map(|seq| KeyValue { value: seq.into(), ..KeyValue::default() });
         Answer::Decided { revision: 9, succeeded, found }
     }
 
-    fn guard(txn: &Txn) -> &Compare {
+    fn guard(txn: &TxnRequest) -> &Compare {
         &txn.compare[1]
     }
 
@@ -104,17 +105,17 @@ mod tests {
         let mut term = Term::new(keys.clone(), 12, None);
         let put = Change::Put { key: Key::Meta, value: b"v".to_vec() };
         let first = term.commit(std::slice::from_ref(&put));
-        assert_eq!(first.compare[0], Compare::Created { key: keys.lead(), revision: 12 });
-        assert_eq!(guard(&first), &Compare::Created { key: keys.seq(), revision: 0 });
-        let seq = |value: &str| Op::Put { key: keys.seq(), value: value.into(), lease: 0 };
-        let meta = Op::Put { key: "/taketurns/x/0/m".to_owned(), value: b"v".to_vec(), lease: 0 };
-        assert_eq!(first.then, [seq("12:1"), meta]);
+        assert_eq!(first.compare[0], Compare::created(keys.lead(), 12));
+        assert_eq!(guard(&first), &Compare::created(keys.seq(), 0));
+        let seq = |value: &str| RequestOp::put(keys.seq(), value, 0);
+        let meta = RequestOp::put(b"/taketurns/x/0/m", b"v", 0);
+        assert_eq!(first.success, [seq("12:1"), meta]);
         assert_eq!(term.commit(&[put]), first, "the same until it is decided");
         assert_eq!(term.hear(&answer(true, None)), Ok(Verdict::Durable));
         let second = term.commit(&[Change::Delete { key: Key::Meta }]);
-        assert_eq!(guard(&second), &Compare::Value { key: keys.seq(), value: "12:1".to_owned() });
-        assert_eq!(second.then, [seq("12:2"), Op::Delete { key: "/taketurns/x/0/m".to_owned() }]);
-        assert_eq!(second.otherwise, keys.seq());
+        assert_eq!(guard(&second), &Compare::value(keys.seq(), "12:1"));
+        assert_eq!(second.success, [seq("12:2"), RequestOp::delete(b"/taketurns/x/0/m")]);
+        assert_eq!(second.failure, [RequestOp::range(keys.seq())]);
     }
 
     #[test]

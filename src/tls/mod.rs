@@ -173,6 +173,23 @@ impl Connector {
         let config = Arc::clone(&self.0);
         Ok(Box::new(move || Box::new(Connection::connect(&config, name.clone()))))
     }
+
+    /// Returns a function that makes bare sessions with a server that speaks `protocol` under TLS.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn session(
+        &self,
+        name: &str,
+        protocol: &[u8],
+    ) -> Result<impl Fn() -> std::io::Result<rustls::ClientConnection> + Send + use<>, BadServerName> {
+        let name = ServerName::try_from(name).map_err(|_| BadServerName)?.to_owned();
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let config = Arc::new(config);
+        Ok(move || {
+            let session = rustls::ClientConnection::new(Arc::clone(&config), name.clone());
+            session.map_err(std::io::Error::other)
+        })
+    }
 }
 
 impl fmt::Debug for Connector {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::super::message::{Answer, Compare, Entry, Op, Request, Trouble};
+use super::super::message::{Answer, Code, Request, Trouble};
+use super::super::proto::{Compare, KeyValue, Operation, RangeRequest, RequestOp, TargetUnion};
 
 /// A time: 100 ms.
 pub(super) type Tick = u64;
@@ -16,7 +17,7 @@ pub(super) struct Ignores {
     pub(super) sequence: bool,
 }
 
-type Entries = BTreeMap<Vec<u8>, Entry>;
+type Entries = BTreeMap<Vec<u8>, KeyValue>;
 
 #[derive(Debug, Default)]
 pub(super) struct Etcd {
@@ -36,8 +37,8 @@ impl Etcd {
         Etcd { revision: 1, ignores, ..Etcd::default() }
     }
 
-    pub(super) fn value(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(key.as_bytes())
+    pub(super) fn value(&self, key: &[u8]) -> Option<&KeyValue> {
+        self.entries.get(key)
     }
 
     pub(super) fn expire(&mut self, now: Tick) {
@@ -53,7 +54,7 @@ impl Etcd {
     }
 
     pub(super) fn carry_out(&mut self, now: Tick, request: &Request) -> Result<Answer, Trouble> {
-        let gone = || Trouble::Refused { status: 404, why: "requested lease not found".to_owned() };
+        let gone = || Trouble::Refused { code: Code::NOT_FOUND, why: "requested lease not found".to_owned() };
         match request {
             Request::Grant { ttl } => {
                 self.leases_made += 1;
@@ -72,17 +73,18 @@ impl Etcd {
                 self.revoke(*lease);
                 Ok(Answer::Revoked)
             }
-            Request::Get { key } => {
+            Request::Range(RangeRequest { key, range_end, .. }) if range_end.is_empty() => {
                 let entries = self.value(key).cloned().into_iter().collect();
                 Ok(Answer::Found { revision: self.revision, entries, more: false })
             }
-            Request::Range { from, end, revision, limit } => {
+            Request::Range(RangeRequest { key, range_end, revision, limit }) => {
                 let revision = if *revision == 0 { self.revision } else { *revision };
                 let entries = self.snapshots.get(&revision).unwrap_or(&self.entries);
-                let found = entries.range(from.clone()..end.clone()).map(|(_, entry)| entry.clone());
-                let mut found: Vec<Entry> = found.take(limit + 1).collect();
-                let more = found.len() > *limit;
-                found.truncate(*limit);
+                let limit = usize::try_from(*limit).expect("not negative");
+                let found = entries.range(key.clone()..range_end.clone()).map(|(_, entry)| entry.clone());
+                let mut found: Vec<KeyValue> = found.take(limit + 1).collect();
+                let more = found.len() > limit;
+                found.truncate(limit);
                 if more && revision == self.revision {
                     self.snapshots.insert(revision, self.entries.clone());
                 }
@@ -90,20 +92,22 @@ impl Etcd {
             }
             Request::Txn(txn) => {
                 let succeeded = txn.compare.iter().all(|compare| self.is_true(compare));
-                let leases_exist = txn.then.iter().all(|op| match op {
-                    Op::Put { lease, .. } => *lease == 0 || self.leases.contains_key(lease),
-                    Op::Delete { .. } => true,
+                let leases_exist = txn.success.iter().all(|op| match operation(op) {
+                    Operation::Put(put) => put.lease == 0 || self.leases.contains_key(&put.lease),
+                    _ => true,
                 });
                 if !succeeded {
-                    let found = self.value(&txn.otherwise).cloned();
+                    let [otherwise] = &txn.failure[..] else { panic!("one key is read") };
+                    let Operation::Range(read) = operation(otherwise) else { panic!("a key is read") };
+                    let found = self.value(&read.key).cloned();
                     return Ok(Answer::Decided { revision: self.revision, succeeded, found });
                 }
                 if !leases_exist {
                     return Err(gone());
                 }
-                assert!(txn.then.len() <= 128, "etcd takes 128 operations, and these are {}", txn.then.len());
+                assert!(txn.success.len() <= 128, "etcd takes 128 operations, not {}", txn.success.len());
                 self.revision += 1;
-                txn.then.iter().for_each(|op| self.apply(op));
+                txn.success.iter().for_each(|op| self.apply(operation(op)));
                 Ok(Answer::Decided { revision: self.revision, succeeded, found: None })
             }
             Request::Authenticate { .. } => unreachable!("there is no user"),
@@ -111,32 +115,39 @@ impl Etcd {
     }
 
     fn is_true(&self, compare: &Compare) -> bool {
-        match compare {
-            Compare::Created { key, revision } => {
-                let is_ignored = match (key.ends_with("/lead"), *revision) {
+        let found = self.value(&compare.key);
+        match compare.target_union.as_ref().expect("something to compare with") {
+            TargetUnion::CreateRevision(revision) => {
+                let is_ignored = match (compare.key.ends_with(b"/lead"), *revision) {
                     (true, 1..) => self.ignores.fence,
                     (true, _) => false,
                     (false, _) => self.ignores.sequence,
                 };
-                is_ignored || self.value(key).map_or(0, |entry| entry.created) == *revision
+                is_ignored || found.map_or(0, |entry| entry.create_revision) == *revision
             }
-            Compare::Value { key, value } => {
-                self.ignores.sequence || self.value(key).is_some_and(|entry| entry.value == value.as_bytes())
+            TargetUnion::Value(value) => {
+                self.ignores.sequence || found.is_some_and(|entry| entry.value == *value)
             }
         }
     }
 
-    fn apply(&mut self, op: &Op) {
-        match op {
-            Op::Put { key, value, lease } => {
-                let key = key.clone().into_bytes();
-                let created = self.entries.get(&key).map_or(self.revision, |entry| entry.created);
-                let entry = Entry { key: key.clone(), value: value.clone(), created, lease: *lease };
-                self.entries.insert(key, entry);
+    fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Put(put) => {
+                let create_revision =
+                    self.value(&put.key).map_or(self.revision, |entry| entry.create_revision);
+                let (key, value) = (put.key.clone(), put.value.clone());
+                self.entries
+                    .insert(put.key.clone(), KeyValue { key, value, create_revision, lease: put.lease });
             }
-            Op::Delete { key } => drop(self.entries.remove(key.as_bytes())),
+            Operation::DeleteRange(delete) => drop(self.entries.remove(&delete.key)),
+            Operation::Range(_) => panic!("nothing is read but what a failed transaction reads"),
         }
     }
+}
+
+fn operation(op: &RequestOp) -> &Operation {
+    op.request.as_ref().expect("an operation")
 }
 
 /// Requests and answers that are on their way.

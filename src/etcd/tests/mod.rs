@@ -292,7 +292,7 @@ impl World {
                 Verdict::Fenced => {
                     self.judge.fenced += 1;
                     let lead = self.etcd.value(&self.keys.lead());
-                    if lead.is_some_and(|lead| lead.created == leader.fence) {
+                    if lead.is_some_and(|lead| lead.create_revision == leader.fence) {
                         self.judge.violations.push("the server that leads was fenced".to_owned());
                     }
                     self.begin_anew(at);

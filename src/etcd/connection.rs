@@ -1,0 +1,235 @@
+//! A connection to one member: gRPC, over HTTP/2.
+//!
+//! A call is a request with a body of messages, each behind a byte that says whether it is compressed, and
+//! four that say its length. The trailers say how the call went; a call that fails at once has them in place
+//! of a body.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use h2::client::{Builder, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::uri::Authority;
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use mio::net::TcpStream;
+
+use super::executor::{Executor, Socket};
+use super::message::{Code, Trouble};
+use crate::net::now;
+use crate::time::Instant;
+
+/// The longest answer, in bytes: a page of entries.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of answers that a member may send before it is told that they were read.
+const WINDOW: u32 = 1024 * 1024;
+
+/// The bytes before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// Has a connection speak TLS.
+pub(super) type Secure = dyn Fn(TcpStream) -> io::Result<Socket> + Send;
+
+/// A connection, which is good for one call at a time.
+pub(super) struct Connection {
+    executor: Executor,
+    sender: SendRequest<Bytes>,
+    http2: h2::client::Connection<Socket, Bytes>,
+    authority: Authority,
+}
+
+/// A call of a method, such as `/etcdserverpb.KV/Txn`.
+pub(super) struct Call<'a> {
+    pub(super) method: &'static str,
+    pub(super) token: Option<&'a str>,
+    pub(super) message: Vec<u8>,
+    /// Nothing else is said, so the member ends the call when it has answered.
+    pub(super) is_whole: bool,
+}
+
+impl Connection {
+    /// Connects to a member, whose address is `authority` in what it is sent.
+    pub(super) fn open(
+        addr: SocketAddr,
+        authority: Authority,
+        secure: Option<&Secure>,
+        until: Instant,
+    ) -> Result<Connection, Trouble> {
+        // A time of 0 is refused.
+        let left = until.saturating_duration_since(now().instant).max(Duration::from_millis(1));
+        let connect = || {
+            let stream = std::net::TcpStream::connect_timeout(&addr, left)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            let executor = Executor::of(&mut stream)?;
+            let socket = match secure {
+                Some(secure) => secure(stream)?,
+                None => Socket::new(stream),
+            };
+            Ok((executor, socket))
+        };
+        let (mut executor, socket) = connect().map_err(silent)?;
+        let mut settings = Builder::new();
+        settings.enable_push(false).initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let opened = executor.run(until, settings.handshake(socket)).map_err(silent)?;
+        let (sender, http2) = opened.map_err(broken)?;
+        Ok(Connection { executor, sender, http2, authority })
+    }
+
+    /// Answers what has come since the last call, such as a ping, and returns whether the member has not
+    /// closed the connection.
+    pub(super) fn is_open(&mut self) -> bool {
+        let look = poll_fn(|context| Poll::Ready(Pin::new(&mut self.http2).poll(context)));
+        self.executor.run(now().instant, look).is_ok_and(|ended| ended.is_pending())
+    }
+
+    /// Makes a call, and has `read` take its answers. The call is over when that returns.
+    pub(super) fn call<T>(
+        &mut self,
+        call: Call<'_>,
+        until: Instant,
+        read: impl AsyncFnOnce(Answers) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let sender = self.sender.clone();
+        let request = call.request(&self.authority).map_err(|error| malformed(&error.to_string()))?;
+        let mut answer = pin!(async {
+            let (mut sender, body) = (sender.ready().await.map_err(broken)?, framed(&call.message));
+            let (response, mut body_to) = sender.send_request(request, false).map_err(broken)?;
+            body_to.send_data(body, call.is_whole).map_err(broken)?;
+            read(Answers::of(response.await.map_err(broken)?, body_to)?).await
+        });
+        let http2 = &mut self.http2;
+        let run = poll_fn(|context| {
+            // The answer first: it may have come before the connection ended.
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            let ended = Pin::new(&mut *http2).poll(context);
+            ended.map(|ended| match ended {
+                Ok(()) => Err(silent(io::ErrorKind::ConnectionReset.into())),
+                Err(error) => Err(broken(error)),
+            })
+        });
+        self.executor.run(until, run).map_err(silent)?
+    }
+}
+
+impl Call<'_> {
+    fn request(&self, authority: &Authority) -> Result<Request<()>, http::Error> {
+        let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(self.method);
+        let request =
+            Request::post(uri.build()?).header("content-type", "application/grpc").header("te", "trailers");
+        match self.token {
+            Some(token) => request.header("token", token),
+            None => request,
+        }
+        .body(())
+    }
+}
+
+fn framed(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).expect("a commit is cut into parts");
+    let mut framed = Vec::with_capacity(PREFIX + message.len());
+    framed.push(0);
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(message);
+    framed.into()
+}
+
+/// The answers of a call.
+pub(super) struct Answers {
+    body: RecvStream,
+    read: BytesMut,
+    /// Its loss before the call is over would end that.
+    _body_to: SendStream<Bytes>,
+}
+
+impl Answers {
+    fn of(response: Response<RecvStream>, body_to: SendStream<Bytes>) -> Result<Answers, Trouble> {
+        if response.status() != StatusCode::OK {
+            return Err(malformed(&format!("HTTP status {}", response.status())));
+        }
+        if response.headers().contains_key(STATUS) {
+            outcome(response.headers())?;
+        }
+        Ok(Answers { body: response.into_body(), read: BytesMut::new(), _body_to: body_to })
+    }
+
+    /// The only answer of a call that ends well.
+    pub(super) async fn only(mut self) -> Result<Bytes, Trouble> {
+        let answer = self.next().await?.ok_or_else(|| malformed("an answer without a message"))?;
+        match self.next().await? {
+            None => Ok(answer),
+            Some(_) => Err(malformed("several messages for one")),
+        }
+    }
+
+    /// The next answer; `None` if the call has ended well.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            if let Some(message) = self.take()? {
+                return Ok(Some(message));
+            }
+            let Some(data) = self.body.data().await else { break };
+            let data = data.map_err(broken)?;
+            self.read.extend_from_slice(&data);
+            self.body.flow_control().release_capacity(data.len()).map_err(broken)?;
+        }
+        let trailers = self.body.trailers().await.map_err(broken)?;
+        outcome(&trailers.unwrap_or_default())?;
+        if self.read.is_empty() { Ok(None) } else { Err(malformed("half a message")) }
+    }
+
+    /// A message that has come whole.
+    fn take(&mut self) -> Result<Option<Bytes>, Trouble> {
+        let Some((prefix, rest)) = self.read.split_first_chunk::<PREFIX>() else { return Ok(None) };
+        let [is_compressed, length @ ..] = *prefix;
+        let length = u32::from_be_bytes(length) as usize;
+        if is_compressed != 0 || length > ANSWER_BYTES_MAX {
+            return Err(malformed("a message that is compressed, or too long"));
+        }
+        if rest.len() < length {
+            return Ok(None);
+        }
+        self.read.advance(PREFIX);
+        Ok(Some(self.read.split_to(length).freeze()))
+    }
+}
+
+/// How a call went.
+const STATUS: &str = "grpc-status";
+
+fn outcome(said: &HeaderMap) -> Result<(), Trouble> {
+    let text = |name| said.get(name).and_then(|value| value.to_str().ok());
+    match text(STATUS).and_then(|code| code.parse().ok()) {
+        Some(0) => Ok(()),
+        Some(code) => Err(Trouble::Refused {
+            code: Code(code),
+            why: text("grpc-message").unwrap_or_default().to_owned(),
+        }),
+        None => Err(malformed("a call without its outcome")),
+    }
+}
+
+fn malformed(what: &str) -> Trouble {
+    Trouble::Malformed(what.to_owned())
+}
+
+fn silent(error: io::Error) -> Trouble {
+    Trouble::Silent { kind: error.kind(), why: error.to_string() }
+}
+
+fn broken(error: h2::Error) -> Trouble {
+    // What the library itself has noticed is no HTTP/2.
+    if error.is_library() {
+        return malformed(&error.to_string());
+    }
+    let why = error.to_string();
+    silent(error.into_io().unwrap_or_else(|| io::Error::other(why)))
+}
