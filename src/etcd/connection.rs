@@ -106,15 +106,17 @@ impl Connection {
         });
         let http2 = &mut self.http2;
         let run = poll_fn(|context| {
-            // The answer first: it may have come before the connection ended.
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
                 return Poll::Ready(answer);
             }
-            let ended = Pin::new(&mut *http2).poll(context);
-            ended.map(|ended| match ended {
-                Ok(()) => Err(silent(io::ErrorKind::ConnectionReset.into())),
-                Err(error) => Err(broken(error)),
-            })
+            let Poll::Ready(ended) = Pin::new(&mut *http2).poll(context) else { return Poll::Pending };
+            // The answer may have come with the end.
+            match answer.as_mut().poll(context) {
+                Poll::Pending => Poll::Ready(Err(
+                    ended.map_or_else(broken, |()| silent(io::ErrorKind::ConnectionReset.into()))
+                )),
+                answer => answer,
+            }
         });
         self.executor.run(until, run).map_err(silent)?
     }
@@ -232,4 +234,118 @@ fn broken(error: h2::Error) -> Trouble {
     }
     let why = error.to_string();
     silent(error.into_io().unwrap_or_else(|| io::Error::other(why)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::member::{Asked, Then, serve};
+    use super::*;
+
+    /// A deadline that no test reaches.
+    fn later() -> Instant {
+        now().instant + Duration::from_secs(20)
+    }
+
+    fn connect(addr: SocketAddr) -> Connection {
+        let authority = addr.to_string().parse().expect("an authority");
+        Connection::open(addr, authority, None, later()).expect("a member")
+    }
+
+    fn call() -> Call<'static> {
+        Call { method: "/etcdserverpb.KV/Range", token: None, message: b"key".to_vec(), is_whole: true }
+    }
+
+    /// What a call of a member results in that does `answer`.
+    fn outcome_of(answer: impl FnMut(Asked) -> Then + Send + 'static) -> Result<Bytes, Trouble> {
+        connect(serve(answer)).call(call(), later(), Answers::only)
+    }
+
+    const WELL: &[(&str, &str)] = &[("grpc-status", "0")];
+
+    #[test]
+    fn a_call_goes_to_its_method_with_the_token_and_an_answer_may_come_in_pieces() {
+        let addr = serve(|asked| {
+            let (head, _) = asked.request.clone().into_parts();
+            assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/etcdserverpb.KV/Range"));
+            assert_eq!(head.headers["content-type"], "application/grpc");
+            assert_eq!(head.headers.get("token").map(|token| token.as_bytes()), Some(&b"t.1"[..]));
+            asked.says(&[b"\0\0", b"\0\0\x04go", b"od"], WELL)
+        });
+        let mut connection = connect(addr);
+        for _ in 0..3 {
+            let call = Call { token: Some("t.1"), ..call() };
+            assert_eq!(connection.call(call, later(), Answers::only), Ok(Bytes::from_static(b"good")));
+        }
+        assert!(connection.is_open());
+    }
+
+    /// Longer than what may be under way at once.
+    #[test]
+    fn an_answer_may_be_long() {
+        let long = [b"\0\0\x50\0\0", &vec![7; 0x50_0000][..]].concat();
+        let answer = outcome_of(move |asked| asked.says(&[&long], WELL)).expect("an answer");
+        assert!(answer.len() == 0x50_0000 && answer.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn a_refusal_counts_with_and_without_a_message_before_it() {
+        let refused = |code, why: &str| Err(Trouble::Refused { code: Code(code), why: why.to_owned() });
+        let at_once =
+            outcome_of(|asked| asked.ends_with(200, &[("grpc-status", "7"), ("grpc-message", "no")]));
+        assert_eq!(at_once, refused(7, "no"));
+        let late = outcome_of(|asked| asked.says(&[b"\0\0\0\0\x01a"], &[("grpc-status", "14")]));
+        assert_eq!(late, refused(14, ""));
+    }
+
+    #[test]
+    fn what_is_no_grpc_is_an_error_that_says_what_came() {
+        let says = |outcome: Result<Bytes, Trouble>, what: &str| {
+            let said = outcome.expect_err(what).to_string();
+            assert!(said.starts_with("this is not an etcd") && said.contains(what), "{what}: {said}");
+        };
+        says(outcome_of(|asked| asked.ends_with(502, &[])), "HTTP status 502");
+        says(outcome_of(|asked| asked.ends_with(200, &[])), "a call without its outcome");
+        says(outcome_of(|asked| asked.says(&[b"\0\0\0\0\x01a"], &[])), "a call without its outcome");
+        says(outcome_of(|asked| asked.says(&[], WELL)), "an answer without a message");
+        says(outcome_of(|asked| asked.says(&[b"\0\0\0\0\x02a"], WELL)), "half a message");
+        says(outcome_of(|asked| asked.says(&[b"\0\0\0\0\0\0\0\0\0\0"], WELL)), "several messages for one");
+        says(outcome_of(|asked| asked.says(&[b"\x01\0\0\0\x01a"], WELL)), "compressed, or too long");
+        says(outcome_of(|asked| asked.says(&[b"\0\xff\0\0\0"], WELL)), "compressed, or too long");
+    }
+
+    #[test]
+    fn a_member_that_says_nothing_or_closes_is_told_apart_from_one_that_refuses() {
+        let kind = |outcome: Result<Bytes, Trouble>| match outcome {
+            Err(Trouble::Silent { kind, .. }) => kind,
+            outcome => panic!("{outcome:?}"),
+        };
+        let mut silent = connect(serve(|mut asked| {
+            std::mem::forget(asked.begins());
+            Then::GoesOn
+        }));
+        let soon = now().instant + Duration::from_millis(50);
+        assert_eq!(kind(silent.call(call(), soon, Answers::only)), io::ErrorKind::TimedOut);
+        // Which one depends on what it has not read yet.
+        let closed = kind(outcome_of(|_| Then::Closes));
+        assert!(matches!(closed, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{closed}");
+    }
+
+    /// As the one of an older etcd, or of a proxy.
+    #[test]
+    fn a_server_that_does_not_speak_http2_is_no_etcd() {
+        use std::io::{Read as _, Write as _};
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let answer = move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").expect("it reads");
+            // Until the other side closes.
+            let _ = stream.read_to_end(&mut Vec::new());
+        };
+        #[expect(clippy::disallowed_methods, reason = "a server is not part of the program")]
+        std::thread::spawn(answer);
+        let said = connect(addr).call(call(), later(), Answers::only).expect_err("no etcd").to_string();
+        assert!(said.starts_with("this is not an etcd"), "{said}");
+    }
 }

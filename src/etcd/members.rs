@@ -216,3 +216,96 @@ fn look_up(target: &Target, until: Instant) -> Result<Vec<SocketAddr>, Trouble> 
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::RangeRequest;
+    use super::super::tests::member::{Asked, Then, serve};
+    use super::*;
+
+    const WELL: &[(&str, &str)] = &[("grpc-status", "0")];
+
+    fn members(addrs: &[SocketAddr]) -> Members {
+        let urls = addrs.iter().map(|addr| format!("http://{addr}")).collect();
+        Members::new(&EtcdConfig::new(urls, "x", "a:1"), Duration::from_secs(20)).expect("good settings")
+    }
+
+    /// An empty page, as of this revision.
+    fn page(revision: u8) -> Vec<u8> {
+        vec![0, 0, 0, 0, 4, 0x0a, 2, 0x18, revision]
+    }
+
+    fn look(members: &mut Members) -> Result<i64, Trouble> {
+        match members.ask(&Request::Range(RangeRequest::default()))? {
+            Answer::Found { revision, .. } => Ok(revision),
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    /// The numbers of the connections are the revisions, from 1 on.
+    fn tell_connection(asked: Asked) -> Then {
+        let revision = u8::try_from(asked.connection + 1).expect("few");
+        asked.says(&[&page(revision)], WELL)
+    }
+
+    #[test]
+    fn a_connection_is_kept_and_one_that_was_closed_meanwhile_is_no_trouble() {
+        let mut asked_before = false;
+        let addr = serve(move |asked| {
+            tell_connection(asked);
+            if std::mem::replace(&mut asked_before, true) { Then::Leaves } else { Then::GoesOn }
+        });
+        let mut members = members(&[addr]);
+        assert_eq!(look(&mut members), Ok(1));
+        assert_eq!(look(&mut members), Ok(1));
+        // The end is on its way.
+        let member = &mut members.members[0];
+        while member.connection.as_mut().is_some_and(Connection::is_open) {
+            pause(Duration::from_millis(1));
+        }
+        assert_eq!(look(&mut members), Ok(2));
+    }
+
+    #[test]
+    fn the_next_member_is_asked_when_one_is_silent_or_refuses() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let refuses =
+            serve(|asked| asked.ends_with(200, &[("grpc-status", "14"), ("grpc-message", "no leader")]));
+        let mut members =
+            members(&[nobody.local_addr().expect("an address"), refuses, serve(tell_connection)]);
+        drop(nobody);
+        let kind = look(&mut members).map_err(|trouble| match trouble {
+            Trouble::Silent { kind, .. } => kind,
+            trouble => panic!("{trouble}"),
+        });
+        assert_eq!(kind, Err(ErrorKind::ConnectionRefused));
+        assert!(matches!(look(&mut members), Err(Trouble::Refused { .. })));
+        assert_eq!(look(&mut members), Ok(1));
+        assert_eq!(look(&mut members), Ok(1), "the one that answers is asked again");
+    }
+
+    #[test]
+    fn a_watch_ends_with_a_change_and_is_begun_behind_what_was_seen() {
+        let (tell, told) = channel();
+        let addr = serve(move |mut asked| {
+            assert_eq!(asked.request.uri().path(), message::WATCH);
+            let mut body = asked.begins();
+            // It has begun, and then the key is deleted.
+            for piece in [&b"\0\0\0\0\x02\x18\x01"[..], b"\0\0\0\0\x04\x5a\x02\x08\x01"] {
+                body.send_data(bytes::Bytes::from_static(piece), false).expect("the call waits");
+            }
+            tell.send(body).expect("the test waits");
+            Then::GoesOn
+        });
+        members(&[addr]).wait_for_change(b"/lead".to_vec(), 8);
+        drop(told.try_recv().expect("it was asked, and the call is not over"));
+    }
+
+    #[test]
+    fn a_name_is_looked_up() {
+        let found = look_up(&"localhost:2379".parse().expect("a target"), now().instant + PASSWORD_PAUSE);
+        assert!(found.expect("every system knows it").iter().all(|addr| addr.port() == 2379));
+        let late = look_up(&"no-such-host.invalid:1".parse().expect("a target"), now().instant);
+        assert!(matches!(late, Err(Trouble::Silent { .. })));
+    }
+}

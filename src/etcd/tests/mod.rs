@@ -12,6 +12,7 @@
 //! With a guard left out the same judge has to find violations.
 
 mod gateway;
+pub(super) mod member;
 
 use std::collections::{BTreeMap, VecDeque};
 
