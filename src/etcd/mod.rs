@@ -33,8 +33,8 @@
 //!
 //! # Limits
 //!
-//! A request has 1 s. A transaction has at most 125 changes; a larger commit is cut between rings, and within
-//! a ring so that each part leaves a state to go on from. One transaction is under way at any time.
+//! A request has 1 s. A transaction has at most 1,000 changes; a larger commit is cut between rings, and
+//! within a ring so that each part leaves a state to go on from. One transaction is under way at any time.
 
 mod candidacy;
 mod candidate;

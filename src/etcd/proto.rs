@@ -61,7 +61,7 @@ pub(super) struct DeleteRangeRequest {
 
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct RequestOp {
-    #[prost(oneof = "Operation", tags = "1, 2, 3")]
+    #[prost(oneof = "Operation", tags = "1, 2, 3, 4")]
     pub(super) request: Option<Operation>,
 }
 
@@ -73,6 +73,8 @@ pub(super) enum Operation {
     Put(PutRequest),
     #[prost(message, tag = "3")]
     DeleteRange(DeleteRangeRequest),
+    #[prost(message, tag = "4")]
+    Txn(TxnRequest),
 }
 
 impl RequestOp {
@@ -83,6 +85,11 @@ impl RequestOp {
 
     pub(super) fn delete(key: impl Into<Vec<u8>>) -> RequestOp {
         Operation::DeleteRange(DeleteRangeRequest { key: key.into() }).into()
+    }
+
+    /// All of them, as one operation.
+    pub(super) fn all(success: Vec<RequestOp>) -> RequestOp {
+        Operation::Txn(TxnRequest { success, ..TxnRequest::default() }).into()
     }
 
     pub(super) fn range(key: impl Into<Vec<u8>>) -> RequestOp {

@@ -121,7 +121,7 @@ impl Store for EtcdStore {
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost> {
-        parts::cut(&changes).iter().try_for_each(|part| self.commit_part(part))
+        parts::cut(changes).iter().try_for_each(|part| self.commit_part(part))
     }
 
     fn expiry(&self) -> Option<Expiry> {

@@ -14,6 +14,10 @@ use super::message::{Answer, Trouble};
 use super::proto::{Compare, RequestOp, TxnRequest};
 use crate::record::Change;
 
+/// Operations that stand together. etcd takes 128 in a transaction, and in each one that is nested in it as
+/// many less those around it. A commit has at most [`parts::CHANGES_MAX`](super::parts::CHANGES_MAX).
+const TOGETHER_MAX: usize = 100;
+
 /// The leadership of one server, from a campaign on.
 #[derive(Debug, Clone)]
 pub(super) struct Term {
@@ -60,6 +64,10 @@ impl Term {
                 Change::Delete { .. } => RequestOp::delete(key),
             }
         });
+        let mut changes: Vec<RequestOp> = changes.collect();
+        if changes.len() > TOGETHER_MAX {
+            changes = changes.chunks(TOGETHER_MAX).map(|some| RequestOp::all(some.to_vec())).collect();
+        }
         let put = RequestOp::put(&seq[..], self.next(), 0);
         TxnRequest {
             compare: vec![Compare::created(self.keys.lead(), self.fence), sequence],

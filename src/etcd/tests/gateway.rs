@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::super::message::{Answer, Code, Request, Trouble};
-use super::super::proto::{Compare, KeyValue, Operation, RangeRequest, RequestOp, TargetUnion};
+use super::super::proto::{Compare, KeyValue, Operation, RangeRequest, RequestOp, TargetUnion, TxnRequest};
 
 /// A time: 100 ms.
 pub(super) type Tick = u64;
@@ -92,22 +92,22 @@ impl Etcd {
             }
             Request::Txn(txn) => {
                 let succeeded = txn.compare.iter().all(|compare| self.is_true(compare));
-                let leases_exist = txn.success.iter().all(|op| match operation(op) {
+                let leases_exist = txn.success.iter().all(|op| match of(op) {
                     Operation::Put(put) => put.lease == 0 || self.leases.contains_key(&put.lease),
                     _ => true,
                 });
                 if !succeeded {
                     let [otherwise] = &txn.failure[..] else { panic!("one key is read") };
-                    let Operation::Range(read) = operation(otherwise) else { panic!("a key is read") };
+                    let Operation::Range(read) = of(otherwise) else { panic!("a key is read") };
                     let found = self.value(&read.key).cloned();
                     return Ok(Answer::Decided { revision: self.revision, succeeded, found });
                 }
                 if !leases_exist {
                     return Err(gone());
                 }
-                assert!(txn.success.len() <= 128, "etcd takes 128 operations, not {}", txn.success.len());
+                assert_fits(txn, 128);
                 self.revision += 1;
-                txn.success.iter().for_each(|op| self.apply(operation(op)));
+                txn.success.iter().for_each(|op| self.apply(of(op)));
                 Ok(Answer::Decided { revision: self.revision, succeeded, found: None })
             }
             Request::Authenticate { .. } => unreachable!("there is no user"),
@@ -141,12 +141,25 @@ impl Etcd {
                     .insert(put.key.clone(), KeyValue { key, value, create_revision, lease: put.lease });
             }
             Operation::DeleteRange(delete) => drop(self.entries.remove(&delete.key)),
+            Operation::Txn(txn) => txn.success.iter().for_each(|op| self.apply(of(op))),
             Operation::Range(_) => panic!("nothing is read but what a failed transaction reads"),
         }
     }
 }
 
-fn operation(op: &RequestOp) -> &Operation {
+/// As etcd counts: what is nested has as many operations less those around it.
+fn assert_fits(txn: &TxnRequest, most: usize) {
+    let counts = [txn.compare.len(), txn.success.len(), txn.failure.len()];
+    let count = counts.into_iter().max().expect("three");
+    assert!(count <= most, "etcd takes {most} operations here, and these are {count}");
+    for op in txn.success.iter().chain(&txn.failure) {
+        if let Operation::Txn(nested) = of(op) {
+            assert_fits(nested, most - count);
+        }
+    }
+}
+
+fn of(op: &RequestOp) -> &Operation {
     op.request.as_ref().expect("an operation")
 }
 

@@ -370,11 +370,11 @@ impl Leader {
             changes.push(Change::Put { key: ring_key(ring), value: format!("{turn} {given}").into_bytes() });
             let Key::Ring(name) = ring_key(ring) else { unreachable!() };
             // Sometimes more seats than a transaction takes.
-            for place in 0..if rng.u8(..60) == 0 { rng.u64(..300) } else { 1 } {
+            for place in 0..if rng.u16(..400) == 0 { rng.u64(..2000) } else { 1 } {
                 changes.push(Change::Put { key: Key::Seat(name, place), value: b"seat".to_vec() });
             }
         }
-        self.parts = parts::cut(&changes).into();
+        self.parts = parts::cut(changes).into();
     }
 }
 

@@ -592,6 +592,33 @@ fn nothing_is_said_while_etcd_is_full_and_all_goes_on_when_it_has_space() {
     assert!(lines.len() == 1 && lines[0].contains("compact it, defragment"), "{lines:?}");
 }
 
+/// In one transaction, with others nested in it, because etcd takes 128 operations.
+#[test]
+fn hundreds_of_seats_are_stored_at_once() {
+    let Some(etcd) = Etcd::single("http", &[]) else { return };
+    let servers = Servers::new(&etcd);
+    let [mut first, mut second] = pair(&servers);
+    // All that they ask for waits for the same commit.
+    etcd.signal_all("STOP");
+    let join = |nth: usize| LinePeer::connect(&servers.addresses[0], &format!("JOIN n{nth}"));
+    let mut peers: Vec<LinePeer> = (0..250).map(join).collect();
+    for peer in &mut peers {
+        peer.says("PING");
+        peer.hears("PONG");
+    }
+    etcd.signal_all("CONT");
+    let welcome = |peer: &mut LinePeer| field(&peer.hears("WELCOME n"), "resume").to_owned();
+    let secrets: Vec<String> = peers.iter_mut().map(welcome).collect();
+    first.signal("TERM");
+    first.expect_exit(0, PATIENCE);
+    leads(&mut second);
+    for (nth, secret) in secrets.iter().enumerate() {
+        let mut peer = LinePeer::connect(&servers.addresses[1], &format!("JOIN n{nth} resume={secret}"));
+        let again = peer.hears("WELCOME n");
+        assert_ne!(field(&again, "resume"), secret, "{again}");
+    }
+}
+
 /// On the status listener: 503 while it stands by, and behind whom.
 #[cfg(feature = "status")]
 #[test]
