@@ -37,6 +37,9 @@ pub struct Options {
     /// run one part only: hand-over, rate, pairs, memory or failures
     #[argh(option)]
     only: Option<String>,
+    /// compare only those whose names have one of these texts, with commas between
+    #[argh(option)]
+    of: Option<String>,
     /// rounds, each with everything that is compared (default 5)
     #[argh(option, default = "5")]
     rounds: usize,
@@ -78,7 +81,10 @@ fn main() -> Result<()> {
     let above = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let dir = Scratch(above.join(format!("taketurns-locks-{}", std::process::id())));
     fs::create_dir(&dir.0).with_context(|| format!("cannot make {}", dir.0.display()))?;
-    let contenders = contenders::start(&dir.0)?;
+    let mut contenders = contenders::start(&dir.0)?;
+    if let Some(texts) = &options.of {
+        contenders.retain(|contender| texts.split(',').any(|text| contender.name.contains(text)));
+    }
     let wants = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
     if wants("hand-over") {
         hand_over::run(&options, &contenders)?;
@@ -89,12 +95,11 @@ fn main() -> Result<()> {
     if wants("pairs") {
         rate::of_pairs(&options, &contenders);
     }
-    if wants("failures") {
-        failures::run(&contenders)?;
-    }
-    // The last, because the JSON gateway of etcd is stuck when so many have waited.
     if wants("memory") {
         memory::run(&contenders)?;
+    }
+    if wants("failures") {
+        failures::run(&contenders)?;
     }
     Ok(())
 }

@@ -12,26 +12,23 @@ use crate::{Options, print_rows, spread};
 /// Numbers of locks.
 const LOCKS: [usize; 3] = [1, 16, 256];
 
-/// Numbers of locks with two clients. The JSON gateway of etcd gets stuck already with the last.
-const PAIRS: [usize; 3] = [1, 16, 120];
-
 /// Of clients with a lock each.
 pub fn of_singles(options: &Options, contenders: &[Contender]) {
     println!("## Locks taken and given a second, by clients that have one each\n");
-    compare(options, contenders, 1, LOCKS);
+    compare(options, contenders, 1);
 }
 
 /// Of pairs that hand a lock over.
 pub fn of_pairs(options: &Options, contenders: &[Contender]) {
     println!("## Hand-overs a second, by two clients of each lock that always want it\n");
-    compare(options, contenders, 2, PAIRS);
+    compare(options, contenders, 2);
 }
 
-fn compare(options: &Options, contenders: &[Contender], clients: usize, of_locks: [usize; 3]) {
-    let mut rates = vec![vec![Vec::new(); of_locks.len()]; contenders.len()];
+fn compare(options: &Options, contenders: &[Contender], clients: usize) {
+    let mut rates = vec![vec![Vec::new(); LOCKS.len()]; contenders.len()];
     for round in 0..options.rounds {
         for (of, contender) in rates.iter_mut().zip(contenders) {
-            for (rates, &locks) in of.iter_mut().zip(&of_locks) {
+            for (rates, &locks) in of.iter_mut().zip(&LOCKS) {
                 // As many in all with more of them.
                 let each = (8 * options.turns / locks).min(options.turns / 2) / clients;
                 match rate(contender, locks, clients, each, round) {
@@ -41,7 +38,7 @@ fn compare(options: &Options, contenders: &[Contender], clients: usize, of_locks
             }
         }
     }
-    let head = of_locks.map(|locks| format!("{locks} locks")).join(" | ");
+    let head = LOCKS.map(|locks| format!("{locks} locks")).join(" | ");
     print_rows(&head, contenders, |nth| {
         let cells = rates[nth].iter().map(|rates| {
             if rates.len() < options.rounds {

@@ -1,18 +1,22 @@
-//! The lock service of etcd, through its JSON gateway.
+//! The lock service of etcd, over gRPC, as etcd's own clients speak with it.
 
 use std::fs;
-use std::io::Read as _;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
+use prost::Message;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 
-use super::{Client, Lines, Lock};
-use crate::DEADLINE;
+use super::{Client, Lock};
 use crate::daemon::{self, Daemon};
+use crate::{DEADLINE, PATIENCE};
 
 /// Starts an etcd of so many members. Of three, two have to write before anything counts.
 pub fn start(dir: &Path, members: usize) -> Result<Option<Daemon>> {
@@ -36,77 +40,130 @@ pub fn start(dir: &Path, members: usize) -> Result<Option<Daemon>> {
     Daemon::start_all(addresses.iter().enumerate().map(command).collect()).map(Some)
 }
 
+// The messages of its `rpc.proto` and `v3lock.proto`, as far as they are used.
+
+#[derive(Message)]
+struct GrantRequest {
+    #[prost(int64, tag = "1")]
+    ttl: i64,
+}
+
+#[derive(Message)]
+struct LockRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    name: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    lease: i64,
+}
+
+#[derive(Message)]
+struct UnlockRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+}
+
+#[derive(Message)]
+struct Granted {
+    #[prost(int64, tag = "2")]
+    id: i64,
+}
+
+#[derive(Message)]
+struct Locked {
+    #[prost(bytes = "vec", tag = "2")]
+    key: Vec<u8>,
+}
+
+#[derive(Message)]
+struct Unlocked {}
+
 /// A session with a lease, as in etcd's own client.
 struct Session {
-    lines: Lines,
-    lock: String,
-    lease: String,
-    key: Option<String>,
+    runtime: Runtime,
+    sender: SendRequest<Bytes>,
+    lock: Vec<u8>,
+    lease: i64,
+    asked: Option<ResponseFuture>,
+    key: Option<Vec<u8>>,
 }
 
 pub fn connect(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
-    let mut session = Session {
-        lines: Lines::to(addr)?,
-        lock: BASE64_STANDARD.encode(lock),
-        lease: String::new(),
-        key: None,
-    };
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let sender = within(&runtime, async {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = h2::client::handshake(stream).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    })?;
+    let lock = lock.as_bytes().to_vec();
+    let mut session = Session { runtime, sender, lock, lease: 0, asked: None, key: None };
     // The lease of the first client is not renewed where that client will fail: it ends its lock. A client
     // that is alive renews its own, or has one that is long enough.
-    let time = if lock.starts_with("dead") && nth == 0 { DEADLINE.as_secs() } else { 600 };
-    session.post("/v3/lease/grant", &format!("{{\"TTL\":{time}}}"))?;
-    session.lease = field(&session.reply()?, "ID")?;
+    let time = if session.lock.starts_with(b"dead") && nth == 0 { DEADLINE.as_secs() } else { 600 };
+    session.call("/etcdserverpb.Lease/LeaseGrant", &GrantRequest { ttl: i64::try_from(time)? })?;
+    session.lease = session.reply::<Granted>()?.id;
     Ok(Box::new(session))
 }
 
-impl Session {
-    fn post(&mut self, path: &str, body: &str) -> Result<()> {
-        let length = body.len();
-        self.lines
-            .say(&format!("POST {path} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {length}\r\n\r\n{body}"))
-    }
-
-    fn reply(&mut self) -> Result<String> {
-        let head = self.lines.hear()?;
-        let mut length = None;
-        loop {
-            let line = self.lines.hear()?;
-            if line == "\r\n" {
-                break;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = Some(value.trim().parse()?);
-            }
-        }
-        let mut body = vec![0; length.context("etcd gave no length")?];
-        self.lines.0.read_exact(&mut body)?;
-        let body = String::from_utf8(body)?;
-        ensure!(head.contains(" 200 "), "etcd says {body}");
-        Ok(body)
-    }
+fn within<T>(runtime: &Runtime, future: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.context("etcd is silent")? })
 }
 
-/// Returns a text of an object in JSON, whose values need no escapes.
-fn field(object: &str, name: &str) -> Result<String> {
-    let rest = object.split_once(&format!("\"{name}\":\"")).with_context(|| format!("etcd says {object}"))?.1;
-    Ok(rest.split('"').next().unwrap_or_default().to_owned())
+impl Session {
+    fn call(&mut self, method: &str, message: &impl Message) -> Result<()> {
+        let mut body = vec![0; 5];
+        message.encode(&mut body)?;
+        let length = u32::try_from(body.len() - 5)?;
+        body[1..5].copy_from_slice(&length.to_be_bytes());
+        let request = Request::post(format!("http://etcd{method}"));
+        let request = request.header("content-type", "application/grpc").header("te", "trailers").body(())?;
+        let sender = self.sender.clone();
+        self.asked = Some(within(&self.runtime, async {
+            let (response, mut stream) = sender.ready().await?.send_request(request, false)?;
+            stream.send_data(body.into(), true)?;
+            // The connection sends it.
+            tokio::task::yield_now().await;
+            Ok(response)
+        })?);
+        Ok(())
+    }
+
+    fn reply<M: Message + Default>(&mut self) -> Result<M> {
+        let response = self.asked.take().context("nothing was asked")?;
+        within(&self.runtime, async {
+            let response = response.await?;
+            let refusal = response.headers().get("grpc-message").cloned();
+            ensure!(refusal.is_none(), "etcd says {refusal:?}");
+            let (mut stream, mut body) = (response.into_body(), Vec::new());
+            while let Some(data) = stream.data().await {
+                body.extend_from_slice(&data?);
+            }
+            let trailers = stream.trailers().await?.context("a call without its outcome")?;
+            ensure!(
+                trailers.get("grpc-status").is_some_and(|status| status == "0"),
+                "etcd says {trailers:?}"
+            );
+            Ok(M::decode(body.get(5..).context("etcd says nothing")?)?)
+        })
+    }
 }
 
 impl Lock for Session {
     fn ask(&mut self) -> Result<()> {
-        let body = format!("{{\"name\":\"{}\",\"lease\":\"{}\"}}", self.lock, self.lease);
-        self.post("/v3/lock/lock", &body)
+        let request = LockRequest { name: self.lock.clone(), lease: self.lease };
+        self.call("/v3lockpb.Lock/Lock", &request)
     }
 
     fn wait(&mut self) -> Result<()> {
-        self.key = Some(field(&self.reply()?, "key")?);
+        self.key = Some(self.reply::<Locked>()?.key);
         Ok(())
     }
 
     fn give(&mut self) -> Result<bool> {
         let key = self.key.take().context("it has no lock")?;
-        self.post("/v3/lock/unlock", &format!("{{\"key\":\"{key}\"}}"))?;
-        self.reply()?;
+        self.call("/v3lockpb.Lock/Unlock", &UnlockRequest { key })?;
+        self.reply::<Unlocked>()?;
         // It does not say whether the key was still there.
         Ok(true)
     }
