@@ -103,9 +103,9 @@ pub fn start(dir: &Path) -> Result<Vec<Contender>> {
     add("taketurns with a journal", &kept, taketurns::connect, true, Group::Disk);
     add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, Group::Disk);
     add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, Group::Disk);
-    add("etcd, its lock service, one member", &etcd, etcd::connect, true, Group::Disk);
+    add("etcd, its lock recipe, one member", &etcd, etcd::connect, true, Group::Disk);
     add("taketurns over an etcd of three members", &over, taketurns::connect, true, Group::Disk);
-    add("etcd, its lock service, three members", &cluster, etcd::connect, true, Group::Disk);
+    add("etcd, its lock recipe, three members", &cluster, etcd::connect, true, Group::Disk);
     add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, Group::Disk);
     let socket_io =
         of("node, or what it needs: npm install --prefix benches/locks/node", node::start("socket_io.cjs"))?;
