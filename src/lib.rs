@@ -78,7 +78,7 @@
 //! | `tls` | no | [`tls`]: TLS 1.3, with certificates of both sides; with it `rustls`, `ring`, `rustls-webpki` and `rustls-native-certs` |
 //! | `web-socket` | no | [`web_socket`]: the turn protocol in browsers; with it `base64`, `httparse` and `sha1` |
 //! | `journal` | no | [`store`] and [`journal`]: records on a disk, with a thread that waits for it; with it `redb`, `serde` and `serde_json` |
-//! | `etcd` | no | [`store`] and [`etcd`]: servers that take over from each other; with it `ureq`, `base64`, `serde` and `serde_json` |
+//! | `etcd` | no | [`store`] and [`etcd`]: servers that take over from each other; with it `h2`, `http`, `prost`, `bytes`, the stream traits of `tokio` (no runtime), `serde` and `serde_json` |
 //! | `store` | no | [`store`], for a store of your own; part of `journal` and `etcd` |
 //!
 //! The feature `net` needs a target with 64-bit pointers, because the slot and generation of a connection are

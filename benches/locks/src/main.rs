@@ -86,6 +86,10 @@ fn main() -> Result<()> {
         contenders.retain(|contender| texts.split(',').any(|text| contender.name.contains(text)));
     }
     let wants = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
+    // The first, before a server has memory left over from something else.
+    if wants("memory") {
+        memory::run(&contenders)?;
+    }
     if wants("hand-over") {
         hand_over::run(&options, &contenders)?;
     }
@@ -94,9 +98,6 @@ fn main() -> Result<()> {
     }
     if wants("pairs") {
         rate::of_pairs(&options, &contenders);
-    }
-    if wants("memory") {
-        memory::run(&contenders)?;
     }
     if wants("failures") {
         failures::run(&contenders)?;

@@ -8,7 +8,7 @@ use crate::process::folder::Folder;
 
 /// Extensions of an authority, of a member, and of a client.
 const CONFIG: &str = "[req]\ndistinguished_name=name\n[name]\n[ca]\nbasicConstraints=critical,CA:TRUE\n\
-    [member]\nbasicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n\
+    [member]\nbasicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n\
     [client]\nbasicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n";
 
 /// Files `NAME.pem` and `NAME.key` of two authorities, `ca` and `other`, and of a `member` and a `client` of
