@@ -88,7 +88,7 @@ fn main() -> Result<()> {
     let wants = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
     // The first, before a server has memory left over from something else.
     if wants("memory") {
-        memory::run(&contenders)?;
+        memory::run(&contenders);
     }
     if wants("hand-over") {
         hand_over::run(&options, &contenders)?;

@@ -99,7 +99,8 @@ pub fn start(dir: &Path) -> Result<Vec<Contender>> {
     let etcd = of("etcd-server", etcd::start(&dir.join("etcd"), 1))?;
     let cluster = of("etcd-server", etcd::start(&dir.join("cluster"), 3))?;
     let over = of("etcd-server", taketurns::start_over(etcd::start(&dir.join("over"), 3)?))?;
-    let zookeeper = of("zookeeper", zookeeper::start(&dir.join("zookeeper")))?;
+    let zookeeper = of("zookeeper", zookeeper::start(&dir.join("zookeeper"), 1))?;
+    let ensemble = of("zookeeper", zookeeper::start(&dir.join("ensemble"), 3))?;
     add("taketurns with a journal", &kept, taketurns::connect, true, Group::Disk);
     add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, Group::Disk);
     add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, Group::Disk);
@@ -107,6 +108,7 @@ pub fn start(dir: &Path) -> Result<Vec<Contender>> {
     add("taketurns over an etcd of three members", &over, taketurns::connect, true, Group::Disk);
     add("etcd, its lock recipe, three members", &cluster, etcd::connect, true, Group::Disk);
     add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, Group::Disk);
+    add("ZooKeeper, its lock recipe, three servers", &ensemble, zookeeper::connect, true, Group::Disk);
     let socket_io =
         of("node, or what it needs: npm install --prefix benches/locks/node", node::start("socket_io.cjs"))?;
     let boardgame_io = of("boardgame.io", node::start("boardgame_io.cjs"))?;

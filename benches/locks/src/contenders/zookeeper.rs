@@ -6,12 +6,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Client, Lock, connected};
-use crate::DEADLINE;
 use crate::daemon::{self, Daemon};
+use crate::{DEADLINE, PATIENCE};
 
 /// Where Debian has it.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
@@ -19,21 +21,44 @@ const JAR: &str = "/usr/share/java/zookeeper.jar";
 /// The session of a client that is alive: it would send pings, and needs none in this time.
 const SESSION_MS: i32 = 600_000;
 
-pub fn start(dir: &Path) -> Result<Option<Daemon>> {
+/// Starts so many servers. Of three, two have to write before anything counts.
+pub fn start(dir: &Path, servers: usize) -> Result<Option<Daemon>> {
     let Some(java) = daemon::find("java", &[]).filter(|_| Path::new(JAR).is_file()) else { return Ok(None) };
     fs::create_dir(dir)?;
-    let addr = daemon::free_address()?;
-    let config = format!(
-        "tickTime=500\ndataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
-         maxSessionTimeout={SESSION_MS}\nadmin.enableServer=false\n",
-        dir.display(),
-        addr.port()
-    );
-    let file = dir.join("zoo.cfg");
-    fs::write(&file, config)?;
-    let mut command = Command::new(java);
-    command.args(["-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]).arg(&file);
-    Daemon::start(command, addr).map(Some)
+    let address = |_| daemon::free_address();
+    let clients = (0..servers).map(address).collect::<Result<Vec<_>>>()?;
+    let mut ensemble = String::new();
+    if servers > 1 {
+        for nth in 0..servers {
+            let (peer, election) = (daemon::free_address()?, daemon::free_address()?);
+            ensemble += &format!("server.{nth}={peer}:{}\n", election.port());
+        }
+    }
+    let mut commands = Vec::new();
+    for (nth, addr) in clients.into_iter().enumerate() {
+        let data = dir.join(nth.to_string());
+        fs::create_dir(&data)?;
+        fs::write(data.join("myid"), nth.to_string())?;
+        let config = format!(
+            "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\n\
+             maxClientCnxns=0\nmaxSessionTimeout={SESSION_MS}\nadmin.enableServer=false\n{ensemble}",
+            data.display(),
+            addr.port()
+        );
+        let file = data.join("zoo.cfg");
+        fs::write(&file, config)?;
+        let mut command = Command::new(&java);
+        command.args(["-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]).arg(&file);
+        commands.push((command, addr));
+    }
+    let daemon = Daemon::start_all(commands)?;
+    // They listen before one of them leads.
+    let (begin, client) = (Instant::now(), Client { lock: "first", nth: 0, of: 1, always: false });
+    while let Err(error) = connect(daemon.addr, &client) {
+        ensure!(begin.elapsed() < PATIENCE, "ZooKeeper takes no client: {error}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(Some(daemon))
 }
 
 // Requests, by their numbers in ZooKeeper's protocol.
