@@ -11,13 +11,13 @@
 //!
 //! With a guard left out the same judge has to find violations.
 
-mod gateway;
 pub(super) mod member;
+mod simulated;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use fastrand::Rng;
-use gateway::{Etcd, Ignores, Network, Sender, Tick};
+use simulated::{Etcd, Ignores, Network, Sender, Tick};
 
 use super::candidacy::{Candidacy, Outcome, Reading, Shard};
 use super::keys::Keys;
