@@ -9,7 +9,7 @@ use super::config::{EtcdConfig, EtcdError};
 use super::keys::Keys;
 use super::lease::{ASKED_IN_A_LEASE, Lease};
 use super::members::{ANSWER_WITHIN, Members};
-use super::message::{Claim, Trouble};
+use super::message::Claim;
 use super::store::{EtcdStore, Fresh};
 use crate::net::now;
 use crate::protocol::Entropy;
@@ -117,7 +117,7 @@ impl Candidate {
                     return Ok(Step::Behind(leader.map(|leader| leader.at)));
                 }
                 Err(trouble) => {
-                    if matches!(trouble, Trouble::Refused { .. }) {
+                    if trouble.is_refusal() {
                         self.candidacy.refused();
                     }
                     return Ok(Step::NoAnswer(trouble.to_string()));

@@ -134,8 +134,12 @@ pub(super) fn secure(_: &EtcdConfig, address: &Address) -> Result<Option<Box<Sec
 
 #[cfg(feature = "tls")]
 pub(super) fn secure(config: &EtcdConfig, address: &Address) -> Result<Option<Box<Secure>>, EtcdError> {
+    use std::io;
+
+    use rustls::pki_types::ServerName;
+
     use super::executor::Socket;
-    use crate::tls::{Connector, Identity};
+    use crate::tls::{Identity, http2_sessions};
 
     if !address.is_secure {
         return Ok(None);
@@ -143,11 +147,13 @@ pub(super) fn secure(config: &EtcdConfig, address: &Address) -> Result<Option<Bo
     let failed = |why: &dyn fmt::Display| EtcdError::Tls(why.to_string());
     let identity = config.tls.identity.as_ref();
     let identity = identity.map(|(certificates, key)| Identity { certificates, key });
-    let connector = Connector::new(config.tls.authorities.as_deref(), identity);
-    let connector = connector.map_err(|error| failed(&error))?;
     let name = address.authority.host().trim_matches(['[', ']']);
-    let session = connector.session(name, b"h2").map_err(|error| failed(&error))?;
-    Ok(Some(Box::new(move |stream| Ok(Socket::new(rustls::StreamOwned::new(session()?, stream))))))
+    let name = ServerName::try_from(name).map_err(|error| failed(&error))?.to_owned();
+    let session = http2_sessions(config.tls.authorities.as_deref(), identity, name);
+    let session = session.map_err(|error| failed(&error))?;
+    Ok(Some(Box::new(move |stream| {
+        Ok(Socket::new(rustls::StreamOwned::new(session().map_err(io::Error::other)?, stream)))
+    })))
 }
 
 /// Settings that cannot be used.

@@ -14,10 +14,11 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::client::{Builder, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::uri::Authority;
+use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use mio::net::TcpStream;
 
+use super::config::Address;
 use super::executor::{Executor, Socket};
 use super::message::{Code, Trouble};
 use crate::net::now;
@@ -40,7 +41,7 @@ pub(super) struct Connection {
     executor: Executor,
     sender: SendRequest<Bytes>,
     http2: h2::client::Connection<Socket, Bytes>,
-    authority: Authority,
+    address: Address,
 }
 
 /// A call of a method, such as `/etcdserverpb.KV/Txn`.
@@ -53,10 +54,10 @@ pub(super) struct Call<'a> {
 }
 
 impl Connection {
-    /// Connects to a member, whose address is `authority` in what it is sent.
+    /// Connects to a member at one of the addresses that its name stands for.
     pub(super) fn open(
         addr: SocketAddr,
-        authority: Authority,
+        address: Address,
         secure: Option<&Secure>,
         until: Instant,
     ) -> Result<Connection, Trouble> {
@@ -79,7 +80,7 @@ impl Connection {
         settings.enable_push(false).initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
         let opened = executor.run(until, settings.handshake(socket)).map_err(silent)?;
         let (sender, http2) = opened.map_err(broken)?;
-        Ok(Connection { executor, sender, http2, authority })
+        Ok(Connection { executor, sender, http2, address })
     }
 
     /// Answers what has come since the last call, such as a ping, and returns whether the member has not
@@ -97,7 +98,7 @@ impl Connection {
         read: impl AsyncFnOnce(Answers) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let sender = self.sender.clone();
-        let request = call.request(&self.authority).map_err(|error| malformed(&error.to_string()))?;
+        let request = call.request(&self.address).map_err(|error| malformed(&error.to_string()))?;
         let mut answer = pin!(async {
             let (mut sender, body) = (sender.ready().await.map_err(broken)?, framed(&call.message));
             let (response, mut body_to) = sender.send_request(request, false).map_err(broken)?;
@@ -123,8 +124,11 @@ impl Connection {
 }
 
 impl Call<'_> {
-    fn request(&self, authority: &Authority) -> Result<Request<()>, http::Error> {
-        let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(self.method);
+    fn request(&self, address: &Address) -> Result<Request<()>, http::Error> {
+        // A member takes the certificate of a client for one only if it is told that this is TLS.
+        let scheme = if address.is_secure { Scheme::HTTPS } else { Scheme::HTTP };
+        let uri = Uri::builder().scheme(scheme).authority(address.authority.clone());
+        let uri = uri.path_and_query(self.method);
         let request =
             Request::post(uri.build()?).header("content-type", "application/grpc").header("te", "trailers");
         match self.token {
@@ -238,6 +242,7 @@ fn broken(error: h2::Error) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::EtcdConfig;
     use super::super::tests::member::{Asked, Then, serve};
     use super::*;
 
@@ -247,8 +252,9 @@ mod tests {
     }
 
     fn connect(addr: SocketAddr) -> Connection {
-        let authority = addr.to_string().parse().expect("an authority");
-        Connection::open(addr, authority, None, later()).expect("a member")
+        let config = EtcdConfig::new(vec![format!("http://{addr}")], "x", "a:1");
+        let address = config.addresses().expect("an address").remove(0);
+        Connection::open(addr, address, None, later()).expect("a member")
     }
 
     fn call() -> Call<'static> {
@@ -267,7 +273,9 @@ mod tests {
         let addr = serve(|asked| {
             let (head, _) = asked.request.clone().into_parts();
             assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/etcdserverpb.KV/Range"));
+            assert_eq!(head.uri.scheme_str(), Some("http"));
             assert_eq!(head.headers["content-type"], "application/grpc");
+            assert!(asked.message[..] == *b"\0\0\0\0\x03key" && asked.is_whole);
             assert_eq!(head.headers.get("token").map(|token| token.as_bytes()), Some(&b"t.1"[..]));
             asked.says(&[b"\0\0", b"\0\0\x04go", b"od"], WELL)
         });
@@ -277,6 +285,9 @@ mod tests {
             assert_eq!(connection.call(call, later(), Answers::only), Ok(Bytes::from_static(b"good")));
         }
         assert!(connection.is_open());
+        connection.address.is_secure = true;
+        let request = call().request(&connection.address).expect("a request");
+        assert_eq!(request.uri().scheme_str(), Some("https"));
     }
 
     /// Longer than what may be under way at once.

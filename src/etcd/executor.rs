@@ -41,13 +41,13 @@ impl Executor {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Ok(output);
             }
-            // One of its parts may have something to do for another.
-            if self.woken.0.swap(false, Ordering::Relaxed) {
-                continue;
-            }
             let left = until.saturating_duration_since(now().instant);
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
+            }
+            // One of its parts may have something to do for another.
+            if self.woken.0.swap(false, Ordering::Relaxed) {
+                continue;
             }
             match self.poll.poll(&mut self.events, Some(left)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),

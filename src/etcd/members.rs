@@ -1,9 +1,9 @@
-//! The members of an etcd: asked over HTTP, in turn, until one answers. All waiting is done here.
+//! The members of an etcd, asked in turn until one answers. Pauses and look-ups are here.
 
 use std::io::{self, ErrorKind};
 use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use log::{info, warn};
@@ -18,6 +18,9 @@ use crate::time::Instant;
 /// Time for an answer. A leader that is lost is replaced in 1.5 to 3 s, and a member that has lost it does
 /// not answer meanwhile.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Time after which a connection that was not used may have been forgotten on the way, without a word.
+const KEPT_FOR: Duration = Duration::from_secs(15);
 
 /// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -42,9 +45,13 @@ pub(super) struct Members {
 struct Member {
     address: Address,
     secure: Option<Box<Secure>>,
-    /// What its name stands for; empty before that is looked up.
+    /// What its name stands for; empty before that is known.
     found: Vec<SocketAddr>,
+    /// A look-up that has not ended yet.
+    looking_up: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
     connection: Option<Connection>,
+    /// When the last call was over.
+    used: Instant,
 }
 
 impl Members {
@@ -52,7 +59,14 @@ impl Members {
     pub(super) fn new(config: &EtcdConfig, answer_within: Duration) -> Result<Members, EtcdError> {
         let member = |address: Address| {
             let secure = config::secure(config, &address)?;
-            Ok(Member { address, secure, found: Vec::new(), connection: None })
+            Ok(Member {
+                address,
+                secure,
+                found: Vec::new(),
+                looking_up: None,
+                connection: None,
+                used: now().instant,
+            })
         };
         Ok(Members {
             members: config.addresses()?.into_iter().map(member).collect::<Result<_, _>>()?,
@@ -106,7 +120,7 @@ impl Members {
             Ok(Answer::Authenticated { token }) => self.token = Some(token),
             Ok(_) => {}
             Err(trouble) => {
-                if matches!(trouble, Trouble::Refused { .. }) {
+                if trouble.is_refusal() {
                     pause(PASSWORD_PAUSE);
                 }
                 return Err(trouble);
@@ -154,15 +168,25 @@ impl Member {
         until: Instant,
         read: impl AsyncFnOnce(Answers) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let kept = self.connection.take().and_then(|mut kept| kept.is_open().then_some(kept));
+        let is_recent = now().instant.saturating_duration_since(self.used) < KEPT_FOR;
+        let kept = self.connection.take().filter(|_| is_recent);
+        let kept = kept.and_then(|mut kept| kept.is_open().then_some(kept));
+        let is_whole = call.is_whole;
         let done = match kept {
             Some(kept) => Ok(kept),
             None => self.connect(until),
         };
         let done = done.and_then(|mut connection| {
             let done = connection.call(call, until, read);
-            if matches!(done, Ok(_) | Err(Trouble::Refused { .. })) {
+            let is_good = match &done {
+                Ok(_) | Err(Trouble::Refused { .. }) => true,
+                // Nothing has happened that it could tell.
+                Err(Trouble::Silent { kind: ErrorKind::TimedOut, .. }) => !is_whole,
+                Err(_) => false,
+            };
+            if is_good {
                 self.connection = Some(connection);
+                self.used = now().instant;
             }
             done
         });
@@ -180,12 +204,14 @@ impl Member {
 
     fn connect(&mut self, until: Instant) -> Result<Connection, Trouble> {
         if self.found.is_empty() {
-            self.found = look_up(&self.address.target, until)?;
+            self.found = self.look_up(until).map_err(silent)?;
         }
         let mut trouble = None;
-        for &addr in &self.found {
-            let authority = self.address.authority.clone();
-            match Connection::open(addr, authority, self.secure.as_deref(), until) {
+        for (nth, &addr) in self.found.iter().enumerate() {
+            // One that does not answer leaves time for the others.
+            let (now, others) = (now().instant, u32::try_from(self.found.len() - nth).unwrap_or(u32::MAX));
+            let until = now + until.saturating_duration_since(now) / others;
+            match Connection::open(addr, self.address.clone(), self.secure.as_deref(), until) {
                 Ok(connection) => return Ok(connection),
                 Err(failed) => trouble = Some(failed),
             }
@@ -194,22 +220,37 @@ impl Member {
         self.found.clear();
         Err(trouble.expect("a name without addresses is not found"))
     }
+
+    /// Looks the name up. The system's resolver may take much longer than anybody here waits: then its answer
+    /// is taken next time.
+    fn look_up(&mut self, until: Instant) -> io::Result<Vec<SocketAddr>> {
+        let target = match &self.address.target {
+            Target::Addr(addr) => return Ok(vec![*addr]),
+            target => target.clone(),
+        };
+        let looking_up = match self.looking_up.take() {
+            Some(looking_up) => looking_up,
+            None => {
+                let (tell, told) = channel();
+                #[expect(clippy::disallowed_methods, reason = "it waits for nobody")]
+                std::thread::Builder::new()
+                    .name("taketurns-lookup".to_owned())
+                    .spawn(move || drop(tell.send(resolve(&target))))?;
+                told
+            }
+        };
+        match looking_up.recv_timeout(until.saturating_duration_since(now().instant)) {
+            Ok(found) => found,
+            Err(_) => {
+                self.looking_up = Some(looking_up);
+                Err(ErrorKind::TimedOut.into())
+            }
+        }
+    }
 }
 
-/// Looks a name up. The system's resolver may take much longer than anybody here waits.
-fn look_up(target: &Target, until: Instant) -> Result<Vec<SocketAddr>, Trouble> {
-    let silent = |error: io::Error| Trouble::Silent { kind: error.kind(), why: error.to_string() };
-    if let Target::Addr(addr) = target {
-        return Ok(vec![*addr]);
-    }
-    let (target, (tell, told)) = (target.clone(), channel());
-    #[expect(clippy::disallowed_methods, reason = "it waits for nobody")]
-    std::thread::Builder::new()
-        .name("taketurns-lookup".to_owned())
-        .spawn(move || drop(tell.send(resolve(&target))))
-        .map_err(silent)?;
-    let found = told.recv_timeout(until.saturating_duration_since(now().instant));
-    found.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())).map_err(silent)
+fn silent(error: io::Error) -> Trouble {
+    Trouble::Silent { kind: error.kind(), why: error.to_string() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]
@@ -289,23 +330,74 @@ mod tests {
         let (tell, told) = channel();
         let addr = serve(move |mut asked| {
             assert_eq!(asked.request.uri().path(), message::WATCH);
+            assert!(!asked.is_whole, "etcd ends a watch when its client has nothing to say any more");
             let mut body = asked.begins();
             // It has begun, and then the key is deleted.
             for piece in [&b"\0\0\0\0\x02\x18\x01"[..], b"\0\0\0\0\x04\x5a\x02\x08\x01"] {
                 body.send_data(bytes::Bytes::from_static(piece), false).expect("the call waits");
             }
-            tell.send(body).expect("the test waits");
+            tell.send((asked.message, body)).expect("the test waits");
             Then::GoesOn
         });
+        let begin = now().instant;
         members(&[addr]).wait_for_change(b"/lead".to_vec(), 8);
-        drop(told.try_recv().expect("it was asked, and the call is not over"));
+        let took = now().instant.saturating_duration_since(begin);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        let (message, _body) = told.try_recv().expect("it was asked, and the call is not over");
+        assert_eq!(message[5..], message::watch(b"/lead".to_vec(), 9));
     }
 
     #[test]
-    fn a_name_is_looked_up() {
-        let found = look_up(&"localhost:2379".parse().expect("a target"), now().instant + PASSWORD_PAUSE);
-        assert!(found.expect("every system knows it").iter().all(|addr| addr.port() == 2379));
-        let late = look_up(&"no-such-host.invalid:1".parse().expect("a target"), now().instant);
-        assert!(matches!(late, Err(Trouble::Silent { .. })));
+    fn a_watch_that_sees_nothing_keeps_its_connection() {
+        let addr = serve(|mut asked| match asked.request.uri().path() {
+            message::WATCH => {
+                std::mem::forget(asked.begins());
+                Then::GoesOn
+            }
+            _ => tell_connection(asked),
+        });
+        let mut members = members(&[addr]);
+        assert_eq!(look(&mut members), Ok(1));
+        members.answer_within = Duration::from_millis(50);
+        members.wait_for_change(b"/lead".to_vec(), 8);
+        members.answer_within = Duration::from_secs(20);
+        assert_eq!(look(&mut members), Ok(1));
+        // One that was idle for long may be forgotten by what is between.
+        members.members[0].used = now().instant - KEPT_FOR;
+        assert_eq!(look(&mut members), Ok(2));
+    }
+
+    #[test]
+    fn a_token_that_means_nothing_any_more_is_replaced() {
+        let mut tokens = 0_u8;
+        let addr = serve(move |asked| {
+            let token = asked.request.headers().get("token").map(|token| token.as_bytes().to_vec());
+            match (asked.request.uri().path(), token) {
+                ("/etcdserverpb.Auth/Authenticate", _) => {
+                    assert_eq!(asked.message[..], *b"\0\0\0\0\x0a\x0a\x04root\x12\x02pw");
+                    tokens += 1;
+                    asked.says(&[&[0, 0, 0, 0, 4, 0x12, 2, b't', b'0' + tokens]], WELL)
+                }
+                (_, Some(token)) if token == b"t2" => asked.says(&[&page(7)], WELL),
+                _ => asked.ends_with(200, &[("grpc-status", "16"), ("grpc-message", "invalid auth token")]),
+            }
+        });
+        let mut members = members(&[addr]);
+        members.user = Some(("root".to_owned(), "pw".to_owned()));
+        // The first one is not taken at all, and is asked for anew next time.
+        assert!(look(&mut members).is_err());
+        assert_eq!(look(&mut members), Ok(7));
+        assert_eq!(look(&mut members), Ok(7));
+    }
+
+    #[test]
+    fn a_name_is_looked_up_and_a_late_answer_is_taken_next_time() {
+        let config = EtcdConfig::new(vec!["http://localhost:2379".to_owned()], "x", "a:1");
+        let mut members = Members::new(&config, PAUSE).expect("good settings");
+        let member = &mut members.members[0];
+        let late = member.look_up(now().instant);
+        assert!(late.is_ok() || member.looking_up.is_some());
+        let found = member.look_up(now().instant + Duration::from_secs(20)).expect("every system knows it");
+        assert!(found.iter().all(|addr| addr.port() == 2379) && member.looking_up.is_none());
     }
 }

@@ -58,7 +58,8 @@ pub(super) enum Answer {
     },
 }
 
-/// The reason why a request has no answer. Whether it was carried out is unknown, unless it was refused.
+/// The reason why a request has no answer. Whether it was carried out is unknown, unless it was refused with
+/// a [final](Code::is_final) code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// None came, and why.
@@ -76,9 +77,20 @@ pub(super) struct Code(pub(super) u16);
 impl Code {
     pub(super) const NOT_FOUND: Code = Code(5);
     const UNAUTHENTICATED: Code = Code(16);
+
+    /// Whether nothing was carried out. Of the others (cancelled, unknown, deadline exceeded, internal,
+    /// unavailable) a member that is stopped says some about what counts nevertheless.
+    pub(super) fn is_final(self) -> bool {
+        !matches!(self.0, 1 | 2 | 4 | 13 | 14)
+    }
 }
 
 impl Trouble {
+    /// Whether etcd has said no.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Trouble::Refused { code, .. } if code.is_final())
+    }
+
     /// The token has expired, or means nothing to this member, or is older than a change of users or roles.
     pub(super) fn is_unauthenticated(&self) -> bool {
         match self {

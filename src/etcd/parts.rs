@@ -1,8 +1,8 @@
 //! Cuts a commit into transactions, each of which etcd takes. No I/O.
 //!
 //! A server may stop between two parts, so each of them has to leave a state to go on from. A ring's entries
-//! stay together, unless they are too many for one transaction, as when hundreds of seats come back at once.
-//! Then
+//! stay together, unless they are too many for one transaction, as when more than a thousand seats come back
+//! at once. Then
 //!
 //! 1. deleted seats come first: a ring without them is a state, and seats without their ring are none;
 //! 2. the ring, the state of its host and the seat that has answered come together: of one ring at most one

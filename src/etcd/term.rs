@@ -11,12 +11,15 @@
 
 use super::keys::Keys;
 use super::message::{Answer, Trouble};
+use super::parts;
 use super::proto::{Compare, RequestOp, TxnRequest};
 use crate::record::Change;
 
-/// Operations that stand together. etcd takes 128 in a transaction, and in each one that is nested in it as
-/// many less those around it. A commit has at most [`parts::CHANGES_MAX`](super::parts::CHANGES_MAX).
+/// Operations that stand together. etcd takes 128 in a transaction; in one that is nested, 128 less those of
+/// the transaction around it.
 const TOGETHER_MAX: usize = 100;
+
+const _: () = assert!(1 + parts::CHANGES_MAX.div_ceil(TOGETHER_MAX) + TOGETHER_MAX <= 128);
 
 /// The leadership of one server, from a campaign on.
 #[derive(Debug, Clone)]

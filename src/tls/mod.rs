@@ -47,7 +47,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::engine::Wrap;
 use connection::Connection;
@@ -143,23 +143,7 @@ impl Connector {
     ///
     /// The file that cannot be used, and the reason.
     pub fn new(authorities: Option<&[u8]>, identity: Option<Identity<'_>>) -> Result<Connector, TlsError> {
-        let roots = match authorities {
-            Some(authorities) => roots(authorities)?,
-            None => system_roots()?,
-        };
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(bad(File::Certificates))?
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let (chain, key) = read(identity)?;
-                builder.with_client_auth_cert(chain, key).map_err(bad(File::Key))?
-            }
-        };
-        config.resumption = Resumption::disabled();
-        Ok(Connector(Arc::new(config)))
+        client(&[&rustls::version::TLS13], authorities, identity).map(|config| Connector(Arc::new(config)))
     }
 
     /// Returns a function that makes the session of each attempt to connect to the server `name`, which is a
@@ -173,29 +157,50 @@ impl Connector {
         let config = Arc::clone(&self.0);
         Ok(Box::new(move || Box::new(Connection::connect(&config, name.clone()))))
     }
-
-    /// Returns a function that makes bare sessions with a server that speaks `protocol` under TLS.
-    #[cfg(feature = "etcd")]
-    pub(crate) fn session(
-        &self,
-        name: &str,
-        protocol: &[u8],
-    ) -> Result<impl Fn() -> std::io::Result<rustls::ClientConnection> + Send + use<>, BadServerName> {
-        let name = ServerName::try_from(name).map_err(|_| BadServerName)?.to_owned();
-        let mut config = ClientConfig::clone(&self.0);
-        config.alpn_protocols = vec![protocol.to_vec()];
-        let config = Arc::new(config);
-        Ok(move || {
-            let session = rustls::ClientConnection::new(Arc::clone(&config), name.clone());
-            session.map_err(std::io::Error::other)
-        })
-    }
 }
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
     }
+}
+
+fn client(
+    versions: &[&'static SupportedProtocolVersion],
+    authorities: Option<&[u8]>,
+    identity: Option<Identity<'_>>,
+) -> Result<ClientConfig, TlsError> {
+    let roots = match authorities {
+        Some(authorities) => roots(authorities)?,
+        None => system_roots()?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .map_err(bad(File::Certificates))?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = read(identity)?;
+            builder.with_client_auth_cert(chain, key).map_err(bad(File::Key))?
+        }
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Returns a function that makes sessions for HTTP/2 with an etcd, of which many speak no more than TLS 1.2:
+/// official builds of 3.5 before 3.5.8, and of 3.4 before 3.4.18.
+#[cfg(feature = "etcd")]
+pub(crate) fn http2_sessions(
+    authorities: Option<&[u8]>,
+    identity: Option<Identity<'_>>,
+    name: ServerName<'static>,
+) -> Result<impl Fn() -> Result<rustls::ClientConnection, rustls::Error> + Send + use<>, TlsError> {
+    let mut config = client(rustls::ALL_VERSIONS, authorities, identity)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    Ok(move || rustls::ClientConnection::new(Arc::clone(&config), name.clone()))
 }
 
 /// A text that is neither a DNS name nor an address.

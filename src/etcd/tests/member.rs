@@ -1,5 +1,6 @@
 //! A member that answers as a test says, on a thread of its own.
 
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ pub(in super::super) struct Asked {
     /// The number of its connection, from 0 on.
     pub(in super::super) connection: usize,
     pub(in super::super) request: Request<()>,
+    /// With its prefix.
+    pub(in super::super) message: Bytes,
+    /// Nothing comes behind that.
+    pub(in super::super) is_whole: bool,
     respond: SendResponse<Bytes>,
 }
 
@@ -86,7 +91,14 @@ pub(in super::super) fn serve(mut answer: impl FnMut(Asked) -> Then + Send + 'st
             loop {
                 let accepted = executor.run(now().instant + PATIENCE, http2.accept());
                 let Ok(Some(Ok((request, respond)))) = accepted else { break };
-                let asked = Asked { connection: nth, request: request.map(drop), respond };
+                let (head, mut body) = request.into_parts();
+                let read = poll_fn(|context| {
+                    let _ = http2.poll_closed(context);
+                    body.poll_data(context)
+                });
+                let Ok(Some(Ok(message))) = executor.run(now().instant + PATIENCE, read) else { break };
+                let (request, is_whole) = (Request::from_parts(head, ()), body.is_end_stream());
+                let asked = Asked { connection: nth, request, message, is_whole, respond };
                 match answer(asked) {
                     Then::GoesOn => {}
                     Then::Leaves => http2.graceful_shutdown(),

@@ -91,6 +91,7 @@ impl Etcd {
                 Ok(Answer::Found { revision, entries: found, more })
             }
             Request::Txn(txn) => {
+                assert_fits(txn, 128);
                 let succeeded = txn.compare.iter().all(|compare| self.is_true(compare));
                 let leases_exist = txn.success.iter().all(|op| match of(op) {
                     Operation::Put(put) => put.lease == 0 || self.leases.contains_key(&put.lease),
@@ -105,7 +106,6 @@ impl Etcd {
                 if !leases_exist {
                     return Err(gone());
                 }
-                assert_fits(txn, 128);
                 self.revision += 1;
                 txn.success.iter().for_each(|op| self.apply(of(op)));
                 Ok(Answer::Decided { revision: self.revision, succeeded, found: None })

@@ -55,7 +55,7 @@ pub fn start(dir: &Path, servers: usize) -> Result<Option<Daemon>> {
     // They listen before one of them leads.
     let (begin, client) = (Instant::now(), Client { lock: "first", nth: 0, of: 1, always: false });
     while let Err(error) = connect(daemon.addr, &client) {
-        ensure!(begin.elapsed() < PATIENCE, "ZooKeeper takes no client: {error}");
+        ensure!(begin.elapsed() < 3 * PATIENCE, "ZooKeeper takes no client: {error}");
         thread::sleep(Duration::from_millis(100));
     }
     Ok(Some(daemon))
