@@ -41,7 +41,13 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
         for (of, contender) in figures.iter_mut().zip(contenders) {
             for ((figures, (clients, hold, share)), echoes) in of.iter_mut().zip(CASES).zip(&echoes) {
                 let lock = format!("queue{round}-{clients}");
-                let played = play(contender, &lock, clients, hold, (options.turns / share).max(8))?;
+                let played = match play(contender, &lock, clients, hold, (options.turns / share).max(8)) {
+                    Ok(played) => played,
+                    Err(error) => {
+                        println!("{}, {clients} clients, round {round}: {error}\n", contender.name);
+                        continue;
+                    }
+                };
                 figures.turns += played.times.len();
                 figures.overtakings += played.overtakings;
                 figures.bytes += played.bytes;
@@ -63,6 +69,10 @@ pub fn run(options: &Options, contenders: &[Contender]) -> Result<()> {
     });
     print_rows(&head.join(" | "), contenders, |nth| {
         let cells = figures[nth].iter().zip(CASES).map(|(figures, (_, hold, _))| {
+            if figures.ratios.is_empty() {
+                let rest = if hold.is_zero() { " | | | " } else { " | | " };
+                return format!("finished no round{rest}");
+            }
             let [ratio, low, high] = spread(figures.ratios.iter().copied());
             let mut times = figures.times.clone();
             times.sort();
