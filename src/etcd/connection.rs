@@ -242,6 +242,8 @@ fn broken(error: h2::Error) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::super::config::EtcdConfig;
     use super::super::tests::member::{Asked, Then, serve};
     use super::*;
@@ -276,7 +278,7 @@ mod tests {
             assert_eq!(head.uri.scheme_str(), Some("http"));
             assert_eq!(head.headers["content-type"], "application/grpc");
             assert!(asked.message[..] == *b"\0\0\0\0\x03key" && asked.is_whole);
-            assert_eq!(head.headers.get("token").map(|token| token.as_bytes()), Some(&b"t.1"[..]));
+            assert_eq!(head.headers.get("token").map(HeaderValue::as_bytes), Some(&b"t.1"[..]));
             asked.says(&[b"\0\0", b"\0\0\x04go", b"od"], WELL)
         });
         let mut connection = connect(addr);
