@@ -81,14 +81,21 @@ struct Session {
     node: String,
     /// The number of the last request.
     xid: i32,
+    /// A watch has told of its event, perhaps before the reply to the request that set it.
+    told: bool,
 }
 
 pub fn connect(addr: SocketAddr, &Client { lock, nth, .. }: &Client<'_>) -> Result<Box<dyn Lock>> {
     // The first client sends no pings where it will fail.
     let is_failing = lock.starts_with("dead") && nth == 0;
     let time = if is_failing { i32::try_from(DEADLINE.as_millis())? } else { SESSION_MS };
-    let mut session =
-        Session { socket: connected(addr)?, lock: format!("/{lock}"), node: String::new(), xid: 0 };
+    let mut session = Session {
+        socket: connected(addr)?,
+        lock: format!("/{lock}"),
+        node: String::new(),
+        xid: 0,
+        told: false,
+    };
     let mut hello = Bytes::default();
     hello.number(0).long(0).number(time).long(0).blob(&[0; 16]).0.push(0);
     session.send(&hello)?;
@@ -129,6 +136,7 @@ impl Session {
             if xid == self.xid {
                 return Ok((error, body));
             }
+            self.told |= xid == EVENT;
         }
     }
 
@@ -167,8 +175,13 @@ impl Lock for Session {
         ensure!(error == 0, "ZooKeeper says {error}");
         text(&body)?.0.clone_into(&mut self.node);
         while let Some(before) = self.predecessor()? {
+            self.told = false;
             match self.call(EXISTS, Bytes::default().text(&before).flag(true))?.0 {
-                0 => while number(&self.receive()?)? != EVENT {},
+                0 => {
+                    while !self.told {
+                        self.told = number(&self.receive()?)? == EVENT;
+                    }
+                }
                 NO_NODE => {}
                 error => bail!("ZooKeeper says {error}"),
             }
