@@ -227,12 +227,13 @@ fn malformed(what: &str) -> Trouble {
     Trouble::Malformed(what.to_owned())
 }
 
-fn silent(error: io::Error) -> Trouble {
+/// An error of the connection, or of the way to it.
+pub(super) fn silent(error: io::Error) -> Trouble {
     Trouble::Silent { kind: error.kind(), why: error.to_string() }
 }
 
 fn broken(error: h2::Error) -> Trouble {
-    // What the library itself has noticed is no HTTP/2.
+    // The library itself has noticed that this is not HTTP/2.
     if error.is_library() {
         return malformed(&error.to_string());
     }
@@ -263,7 +264,7 @@ mod tests {
         Call { method: "/etcdserverpb.KV/Range", token: None, message: b"key".to_vec(), is_whole: true }
     }
 
-    /// What a call of a member results in that does `answer`.
+    /// Calls a member that does `answer`.
     fn outcome_of(answer: impl FnMut(Asked) -> Then + Send + 'static) -> Result<Bytes, Trouble> {
         connect(serve(answer)).call(call(), later(), Answers::only)
     }

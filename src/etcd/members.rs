@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::config::{self, Address, EtcdConfig, EtcdError};
-use super::connection::{Answers, Call, Connection, Secure};
+use super::connection::{Answers, Call, Connection, Secure, silent};
 use super::message::{self, Answer, Request, Trouble};
 use crate::engine::Target;
 use crate::net::{now, resolve};
@@ -45,7 +45,7 @@ pub(super) struct Members {
 struct Member {
     address: Address,
     secure: Option<Box<Secure>>,
-    /// What its name stands for; empty before that is known.
+    /// The addresses of its name; empty before they are known.
     found: Vec<SocketAddr>,
     /// A look-up that has not ended yet.
     looking_up: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
@@ -247,10 +247,6 @@ impl Member {
             }
         }
     }
-}
-
-fn silent(error: io::Error) -> Trouble {
-    Trouble::Silent { kind: error.kind(), why: error.to_string() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "no loop waits for this thread")]

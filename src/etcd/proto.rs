@@ -228,6 +228,6 @@ pub(super) struct WatchResponse {
     pub(super) events: Vec<Event>,
 }
 
-/// What it says is not read.
+/// Its fields are not read.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct Event {}

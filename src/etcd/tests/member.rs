@@ -28,7 +28,7 @@ pub(in super::super) struct Asked {
     respond: SendResponse<Bytes>,
 }
 
-/// What a member does with its connection when a call is answered.
+/// The fate of a connection after a call.
 pub(in super::super) enum Then {
     GoesOn,
     /// It says that it is to be closed, and closes it when all is answered.
