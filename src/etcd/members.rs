@@ -22,6 +22,9 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Time after which a connection that was not used may have been forgotten on the way, without a word.
 const KEPT_FOR: Duration = Duration::from_secs(15);
 
+/// Time for a member to say whether it leads.
+const STATUS_WITHIN: Duration = Duration::from_millis(100);
+
 /// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -34,6 +37,8 @@ pub(super) struct Members {
     members: Vec<Member>,
     /// The one that is asked next.
     at: usize,
+    /// Whether it was chosen because it leads, or because none says so.
+    is_chosen: bool,
     answer_within: Duration,
     user: Option<(String, String)>,
     token: Option<String>,
@@ -71,6 +76,7 @@ impl Members {
         Ok(Members {
             members: config.addresses()?.into_iter().map(member).collect::<Result<_, _>>()?,
             at: 0,
+            is_chosen: false,
             answer_within,
             user: config.user.clone(),
             token: None,
@@ -101,6 +107,7 @@ impl Members {
                     warn!("etcd {}: {trouble}; asking again", self.members[self.at].address.url);
                 }
                 self.at = (self.at + 1) % self.members.len();
+                self.is_chosen = false;
                 pause(PAUSE);
             }
         }
@@ -130,11 +137,30 @@ impl Members {
     }
 
     fn call(&mut self, request: &Request) -> Result<Answer, Trouble> {
-        let until = now().instant + self.answer_within;
+        self.call_at(self.at, request, self.answer_within)
+    }
+
+    fn call_at(&mut self, at: usize, request: &Request, within: Duration) -> Result<Answer, Trouble> {
+        let until = now().instant + within;
         let (method, message, token) = (request.method(), request.message(), self.token.as_deref());
         let call = Call { method, token, message, is_whole: true };
-        let answer = self.members[self.at].call(call, until, Answers::only)?;
+        let answer = self.members[at].call(call, until, Answers::only)?;
         request.answer(&answer)
+    }
+
+    /// Asks the member that leads from now on, until it fails. Any other one passes each change on to it, and
+    /// hears later than it that the change counts.
+    pub(super) fn prefer_leader(&mut self) {
+        if std::mem::replace(&mut self.is_chosen, true) {
+            return;
+        }
+        let (first, count) = (self.at, self.members.len());
+        for at in (first..first + count).map(|nth| nth % count) {
+            if self.call_at(at, &Request::Status, STATUS_WITHIN) == Ok(Answer::Status { leads: true }) {
+                self.at = at;
+                return;
+            }
+        }
     }
 
     /// Waits until `key` changes after `revision`, for a second at most. It returns early if it cannot watch,
@@ -319,6 +345,32 @@ mod tests {
         assert!(matches!(look(&mut members), Err(Trouble::Refused { .. })));
         assert_eq!(look(&mut members), Ok(1));
         assert_eq!(look(&mut members), Ok(1), "the one that answers is asked again");
+    }
+
+    #[test]
+    fn the_member_that_leads_is_preferred_until_it_fails() {
+        // Header with the own number, and the leader's.
+        let status = |own: u8, leader: u8| vec![0, 0, 0, 0, 6, 0x0a, 2, 0x10, own, 0x20, leader];
+        let member = |own: u8, calls: usize| {
+            let mut left = calls;
+            serve(move |asked| {
+                if asked.request.uri().path().ends_with("/Status") {
+                    return asked.says(&[&status(own, 2)], WELL);
+                }
+                left = left.saturating_sub(1);
+                if left == 0 { Then::Closes } else { asked.says(&[&page(own)], WELL) }
+            })
+        };
+        let mut members = members(&[member(1, 100), member(2, 3), member(3, 100)]);
+        assert_eq!(look(&mut members), Ok(1));
+        for _ in 0..2 {
+            members.prefer_leader();
+            assert_eq!(look(&mut members), Ok(2));
+        }
+        assert!(look(&mut members).is_err());
+        assert_eq!(look(&mut members), Ok(3));
+        members.prefer_leader();
+        assert_eq!(members.at, 1, "its Status says that it leads again");
     }
 
     #[test]

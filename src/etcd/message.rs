@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::proto::{
     AuthenticateRequest, AuthenticateResponse, KeyValue, LeaseGrantRequest, LeaseRequest, LeaseResponse,
-    RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest,
-    WatchResponse,
+    RangeRequest, RangeResponse, ResponseHeader, StatusResponse, TxnRequest, TxnResponse, WatchCreateRequest,
+    WatchRequest, WatchResponse,
 };
 
 /// A request. All but [`Grant`](Self::Grant) may be sent again if no answer came.
@@ -28,6 +28,8 @@ pub(super) enum Request {
     Txn(TxnRequest),
     /// Asks for a token.
     Authenticate { user: String, password: String },
+    /// Asks a member how it is.
+    Status,
 }
 
 /// An answer to a request of the same kind.
@@ -55,6 +57,10 @@ pub(super) enum Answer {
     },
     Authenticated {
         token: String,
+    },
+    /// Whether the member leads the others.
+    Status {
+        leads: bool,
     },
 }
 
@@ -142,6 +148,7 @@ impl Request {
             Request::Range(_) => "/etcdserverpb.KV/Range",
             Request::Txn(_) => "/etcdserverpb.KV/Txn",
             Request::Authenticate { .. } => "/etcdserverpb.Auth/Authenticate",
+            Request::Status => "/etcdserverpb.Maintenance/Status",
         }
     }
 
@@ -160,6 +167,7 @@ impl Request {
             Request::Authenticate { user, password } => {
                 AuthenticateRequest { name: user.clone(), password: password.clone() }.encode_to_vec()
             }
+            Request::Status => Vec::new(),
         }
     }
 
@@ -190,6 +198,10 @@ impl Request {
             }
             Request::Authenticate { .. } => {
                 read(message).map(|AuthenticateResponse { token }| Answer::Authenticated { token })
+            }
+            Request::Status => {
+                let StatusResponse { header, leader } = read(message)?;
+                Ok(Answer::Status { leads: header.is_some_and(|header| header.member_id == leader) })
             }
         }
     }
@@ -260,6 +272,7 @@ mod tests {
             (Request::Range(range), "KV/Range", b"\x0a\x03/a/\x12\x03/a0\x18\xf4\x03\x20\x03"),
             (txn(), "KV/Txn", &[&compared[..], then, otherwise].concat()),
             (authenticate, "Auth/Authenticate", b"\x0a\x04root\x12\x02pw"),
+            (Request::Status, "Maintenance/Status", b""),
         ] {
             assert_eq!(request.method(), format!("/etcdserverpb.{method}"));
             assert_eq!(request.message(), message, "{method}");
@@ -302,6 +315,13 @@ mod tests {
         let token = Request::Authenticate { user: String::new(), password: String::new() };
         let answer = Answer::Authenticated { token: "t".to_owned() };
         assert_eq!(token.answer(&[HEADER, b"\x12\x01t"].concat()), Ok(answer));
+        for (leader, leads) in [
+            (&b"\x95\xa2\xb4\x9b\x8b\xcf\xf6\xe4\x8c\x01"[..], false),
+            (b"\xb0\xa7\x86\xf6\xf0\xfd\xa5\xbe\xac\x01", true),
+        ] {
+            let answer = [HEADER, b"\x12\x063.4.23\x20", leader].concat();
+            assert_eq!(Request::Status.answer(&answer), Ok(Answer::Status { leads }));
+        }
         let watched = |rest: &[u8]| is_change(&[HEADER, rest].concat());
         assert!(!watched(b"\x18\x01"), "it has begun");
         assert!(watched(b"\x5a\x0d\x08\x01\x12\x09\x0a\x05/lead\x18\x04"), "deleted");

@@ -4,6 +4,8 @@ use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct ResponseHeader {
+    #[prost(uint64, tag = "2")]
+    pub(super) member_id: u64,
     #[prost(int64, tag = "3")]
     pub(super) revision: i64,
 }
@@ -204,6 +206,14 @@ pub(super) struct AuthenticateRequest {
 pub(super) struct AuthenticateResponse {
     #[prost(string, tag = "2")]
     pub(super) token: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct StatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<ResponseHeader>,
+    #[prost(uint64, tag = "4")]
+    pub(super) leader: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

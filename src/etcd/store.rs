@@ -50,6 +50,7 @@ impl EtcdStore {
                 return Err(Lost::Expired);
             }
             if let Ok(answer) = self.members.ask(request) {
+                self.members.prefer_leader();
                 return Ok(answer);
             }
         }
