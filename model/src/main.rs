@@ -15,10 +15,14 @@ mod worlds;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use mimalloc::MiMalloc;
 use model::laws::Laws;
 use stateright::{Checker, HasDiscoveries, Model as _};
 
 use crate::check::Check;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let only: Vec<String> = std::env::args().skip(1).collect();

@@ -18,9 +18,13 @@ mod wires;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use support::simulation::{self, Violation};
 
 use crate::options::Options;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let options: Options = argh::from_env();
