@@ -3,12 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use taketurns::record::{Change, HostValue, Key, Malformed, MetaValue, RingValue, SeatValue, State};
+use taketurns::record::{Change, HostValue, Key, Malformed, MetaValue, RingEntry, SeatValue, State};
 
 fn value(kind: u8, bytes: &[u8]) -> Result<(), Malformed> {
     let again = match kind % 4 {
         0 => MetaValue::decode(bytes)?.encode(),
-        1 => RingValue::decode(bytes)?.encode(),
+        1 => RingEntry::decode(bytes)?.encode(),
         2 => SeatValue::decode(bytes)?.encode(),
         _ => HostValue::decode(bytes)?.encode(),
     };

@@ -4,6 +4,7 @@
 //! A server may die in any state. If it loses records, nobody has heard of the steps that they belong to, so
 //! that equals a death in the state before these steps.
 
+use taketurns::record::RingEntry;
 use taketurns::turn::{LeaseValue, RingId, RingValue, Scheduler, SeatId, SeatOrder};
 
 use crate::judge::{Broken, Holder, Judge, Promise, demand};
@@ -20,9 +21,9 @@ impl World {
         next.number_turns_above(self.scheduler.last_turn(None));
         let return_time = TICK * self.laws.return_time;
         for (ring, seats) in &kept {
-            let ring = RingValue::decode(&ring.encode());
-            let ring =
-                ring.map_err(|error| Broken { promise: Promise::PlacesAreKept, seen: error.to_string() })?;
+            let entry = RingEntry { ring: ring.clone(), seats: Vec::new() };
+            let RingEntry { ring, .. } = RingEntry::decode(&entry.encode())
+                .map_err(|error| Broken { promise: Promise::PlacesAreKept, seen: error.to_string() })?;
             let restored = next.restore(Laws::at(self.tick), &ring, seats.iter().copied(), return_time);
             let has_seats = matches!(restored, Ok(Some(_)));
             demand(Promise::PlacesAreKept, has_seats, || format!("{ring:?} comes back as {restored:?}"))?;

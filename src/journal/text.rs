@@ -118,7 +118,7 @@ pub(super) fn write(state: &State, mut to: impl Write) -> io::Result<()> {
     };
     let MetaValue { epoch, forgotten_turn } = state.meta;
     put(&Line::Journal { format: FORMAT, epoch: epoch.to_string(), forgotten_turn })?;
-    for (name, RingState { ring, seats, host }) in &state.rings {
+    for (name, RingState { ring, seats, host, .. }) in &state.rings {
         put(&ring_text(name, ring))?;
         for (&place, seat) in seats {
             put(&seat_text(name, place, seat))?;
@@ -187,8 +187,7 @@ fn take(state: &mut State, line: Line, nth: usize) -> Result<bool, String> {
             let (rules, lease) = (read_rules(&rules)?, lease.map(read_lease).transpose()?);
             let virtual_time = tag(virtual_time);
             let ring = RingValue { rules, last_turn, last_place, virtual_time, tags_given, lease };
-            let ring = RingState { ring, seats: Default::default(), host: None };
-            if state.rings.insert(name, ring).is_some() {
+            if state.rings.insert(name, RingState::new(ring)).is_some() {
                 return Err(format!("ring {name} occurs twice"));
             }
         }
@@ -204,7 +203,7 @@ fn take(state: &mut State, line: Line, nth: usize) -> Result<bool, String> {
         line @ Line::Seat { .. } => {
             let (ring, place, seat) = read_seat(line)?;
             let ring = state.rings.get_mut(&ring).ok_or("its ring is not among the lines before it")?;
-            if ring.seats.insert(place, seat).is_some() {
+            if !ring.add_seat(place, seat) {
                 return Err(format!("seat {place} occurs twice"));
             }
         }

@@ -32,7 +32,7 @@ pub use horizon::Horizon;
 pub use key::{InvalidKey, Key};
 pub use meta::MetaValue;
 pub use pending::Pending;
-pub use ring::{HOST_STATE_BYTES_MAX, HostValue};
+pub use ring::{HOST_STATE_BYTES_MAX, HostValue, RingEntry, SEATS_WITH_RING_MAX};
 pub use seat::SeatValue;
 pub use secret::SecretHash;
 pub use state::{Damaged, RingState, State, Wrong};

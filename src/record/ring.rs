@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::codec::{Malformed, Reader, Writer};
+use super::seat::SeatValue;
 use crate::turn::{Demand, Demands, HoldMax, Judging, LeaseValue, RingValue, Rules, Tag, TurnNumber, Weight};
 
 impl Tag {
@@ -40,13 +41,30 @@ impl LeaseValue {
     }
 }
 
-impl RingValue {
+/// The most seats of a ring that are kept in its entry.
+pub const SEATS_WITH_RING_MAX: usize = 4;
+
+/// The value of [`Key::Ring`](super::Key::Ring): a ring, and up to [`SEATS_WITH_RING_MAX`] of its seats. They
+/// stay there until they are gone; other seats have entries of their own. So a hand-over in a small ring
+/// changes one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingEntry {
+    /// The ring.
+    pub ring: RingValue,
+    /// The seats, by ascending place.
+    pub seats: Vec<(u64, SeatValue)>,
+}
+
+impl RingEntry {
     /// Returns the byte form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let to = write_rules(Writer::new(), &self.rules).u64(self.last_turn).u64(self.last_place);
-        let to = self.virtual_time.write(to).u64(self.tags_given);
-        to.option(self.lease.as_ref(), LeaseValue::write).finish()
+        let RingEntry { ring, seats } = self;
+        let to = write_rules(Writer::new(), &ring.rules).u64(ring.last_turn).u64(ring.last_place);
+        let to = ring.virtual_time.write(to).u64(ring.tags_given);
+        let to = to.option(ring.lease.as_ref(), LeaseValue::write);
+        let to = to.u8(u8::try_from(seats.len()).expect("few seats are kept with their ring"));
+        seats.iter().fold(to, |to, (place, seat)| seat.write(to.u64(*place))).finish()
     }
 
     /// Parses the byte form.
@@ -54,9 +72,9 @@ impl RingValue {
     /// # Errors
     ///
     /// [`Malformed`], with the flaw and its position.
-    pub fn decode(bytes: &[u8]) -> Result<RingValue, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<RingEntry, Malformed> {
         let mut from = Reader::new(bytes)?;
-        let value = RingValue {
+        let ring = RingValue {
             rules: from.sensible("rules that can be kept", read_rules, |rules| {
                 rules.check().is_ok().then_some(rules)
             })?,
@@ -66,7 +84,19 @@ impl RingValue {
             tags_given: from.u64("the number of tags")?,
             lease: from.option("whether a turn is held", LeaseValue::read)?,
         };
-        from.finish(value)
+        let count = from.one_of("a number of at most 4 seats", |count| {
+            (usize::from(count) <= SEATS_WITH_RING_MAX).then_some(count)
+        })?;
+        let mut seats: Vec<(u64, SeatValue)> = Vec::new();
+        for _ in 0..count {
+            let place = |from: &mut Reader<'_>| from.u64("the place of a seat");
+            let last = seats.last().map(|(place, _)| *place);
+            let place = from.sensible("a place above the one before", place, |place| {
+                last.is_none_or(|last| last < place).then_some(place)
+            })?;
+            seats.push((place, SeatValue::read(&mut from)?));
+        }
+        from.finish(RingEntry { ring, seats })
     }
 }
 

@@ -8,8 +8,8 @@ use crate::session::Name;
 use crate::table::{LastAnswer, Mark};
 use crate::turn::{Demand, Standing, Tag, TurnNumber, Weight};
 
-/// The value of [`Key::Seat`](super::Key::Seat). It is written when the client joins, resumes, asks or rests,
-/// and when the seat's turn ends.
+/// A seat: the value of [`Key::Seat`](super::Key::Seat), or a part of [that of its ring](super::RingEntry).
+/// It is written when the client joins, resumes, asks or rests, and when the seat's turn ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatValue {
     /// The name under which it was joined.
@@ -35,7 +35,11 @@ impl SeatValue {
     /// Returns the byte form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let to = Writer::new().name(&self.name).u8(self.weight.value());
+        self.write(Writer::new()).finish()
+    }
+
+    pub(super) fn write(&self, to: Writer) -> Writer {
+        let to = to.name(&self.name).u8(self.weight.value());
         let to = to
             .u8(match self.demand {
                 Demand::Always => 0,
@@ -47,7 +51,7 @@ impl SeatValue {
                 Standing::Missed => 2,
             });
         let to = self.tag.write(to).option(self.last, write_last);
-        to.bytes(self.current.bytes()).option(self.used, |to, used| to.bytes(used.bytes())).finish()
+        to.bytes(self.current.bytes()).option(self.used, |to, used| to.bytes(used.bytes()))
     }
 
     /// Parses the byte form.
@@ -57,23 +61,27 @@ impl SeatValue {
     /// [`Malformed`], with the flaw and its position.
     pub fn decode(bytes: &[u8]) -> Result<SeatValue, Malformed> {
         let mut from = Reader::new(bytes)?;
-        let value = SeatValue {
+        let value = SeatValue::read(&mut from)?;
+        from.finish(value)
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<SeatValue, Malformed> {
+        Ok(SeatValue {
             name: from.name("the name of the seat")?,
-            weight: read_weight(&mut from)?,
+            weight: read_weight(from)?,
             demand: from.one_of("the demand of the seat", |byte| {
                 [Demand::Always, Demand::Ask].get(usize::from(byte)).copied()
             })?,
             standing: from.one_of("where it stands", |byte| {
                 [Standing::Resting, Standing::Waiting, Standing::Missed].get(usize::from(byte)).copied()
             })?,
-            tag: Tag::read(&mut from)?,
+            tag: Tag::read(from)?,
             last: from.option("whether it has answered", read_last)?,
             current: SecretHash::new(from.array("the hash of its secret")?),
             used: from.option("whether another secret is valid", |from| {
                 from.array("the hash of the secret before").map(SecretHash::new)
             })?,
-        };
-        from.finish(value)
+        })
     }
 }
 

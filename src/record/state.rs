@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::codec::Malformed;
-use super::{Change, HostValue, InvalidKey, Key, MetaValue, RingValue, SeatValue};
+use super::{
+    Change, HostValue, InvalidKey, Key, MetaValue, RingEntry, RingValue, SEATS_WITH_RING_MAX, SeatValue,
+};
 use crate::session::Name;
 
 /// A server's stored state: the parsed entries of a store.
@@ -24,6 +26,8 @@ pub struct RingState {
     pub ring: RingValue,
     /// Its seats, by place.
     pub seats: BTreeMap<u64, SeatValue>,
+    /// The places of those that are kept [in the ring's entry](RingEntry).
+    pub with_ring: BTreeSet<u64>,
     /// The state that the host keeps for it.
     pub host: Option<HostValue>,
 }
@@ -48,8 +52,10 @@ impl State {
             match Key::from_bytes(key).map_err(|why| damaged(Wrong::Key(why)))? {
                 Key::Meta => meta = Some(MetaValue::decode(value).map_err(malformed)?),
                 Key::Ring(name) => {
-                    let ring = RingValue::decode(value).map_err(malformed)?;
-                    rings.insert(name, RingState { ring, seats: BTreeMap::new(), host: None });
+                    let RingEntry { ring, seats } = RingEntry::decode(value).map_err(malformed)?;
+                    let with_ring = seats.iter().map(|(place, _)| *place).collect();
+                    let seats = seats.into_iter().collect();
+                    rings.insert(name, RingState { ring, seats, with_ring, host: None });
                 }
                 Key::Seat(ring, place) => {
                     seats.push((ring, place, SeatValue::decode(value).map_err(malformed)?));
@@ -60,7 +66,9 @@ impl State {
         for (name, place, seat) in seats {
             let ring =
                 rings.get_mut(&name).ok_or_else(|| damaged(Key::Seat(name, place), "its ring is missing"))?;
-            ring.seats.insert(place, seat);
+            if ring.seats.insert(place, seat).is_some() {
+                return Err(damaged(Key::Seat(name, place), "it is also in the entry of its ring"));
+            }
         }
         for (name, state) in hosts {
             let ring = rings.get_mut(&name).ok_or_else(|| damaged(Key::Host(name), "its ring is missing"))?;
@@ -82,12 +90,17 @@ impl State {
     #[must_use]
     pub fn puts(&self) -> Vec<Change> {
         let mut puts = vec![Change::Put { key: Key::Meta, value: self.meta.encode() }];
-        for (&name, RingState { ring, seats, host }) in &self.rings {
-            puts.push(Change::Put { key: Key::Ring(name), value: ring.encode() });
+        for (&name, RingState { ring, seats, with_ring, host }) in &self.rings {
+            let (inside, beside): (Vec<_>, Vec<_>) = seats
+                .iter()
+                .map(|(&place, &seat)| (place, seat))
+                .partition(|(place, _)| with_ring.contains(place));
+            let entry = RingEntry { ring: ring.clone(), seats: inside };
+            puts.push(Change::Put { key: Key::Ring(name), value: entry.encode() });
             puts.extend(
-                seats
+                beside
                     .iter()
-                    .map(|(&place, seat)| Change::Put { key: Key::Seat(name, place), value: seat.encode() }),
+                    .map(|&(place, seat)| Change::Put { key: Key::Seat(name, place), value: seat.encode() }),
             );
             puts.extend(host.iter().map(|host| Change::Put { key: Key::Host(name), value: host.encode() }));
         }
@@ -96,6 +109,20 @@ impl State {
 }
 
 impl RingState {
+    /// Returns a ring without seats.
+    #[must_use]
+    pub fn new(ring: RingValue) -> RingState {
+        RingState { ring, seats: BTreeMap::new(), with_ring: BTreeSet::new(), host: None }
+    }
+
+    /// Adds a seat, in the ring's entry if that has room. Returns whether its place was free.
+    pub fn add_seat(&mut self, place: u64, seat: SeatValue) -> bool {
+        if self.with_ring.len() < SEATS_WITH_RING_MAX {
+            self.with_ring.insert(place);
+        }
+        self.seats.insert(place, seat).is_none()
+    }
+
     fn contradiction(&self, name: Name) -> Option<(Key, &'static str)> {
         let RingValue { last_turn, last_place, tags_given, virtual_time, lease, .. } = &self.ring;
         if virtual_time.given > *tags_given {

@@ -106,15 +106,15 @@ pub(crate) fn state(rng: &mut Rng, rings: usize) -> State {
     for _ in 0..rng.usize(..=rings) {
         let ring = ring(rng);
         let named: BTreeMap<u64, Name> =
-            (0..rng.usize(..4)).map(|_| (rng.u64(1..=ring.last_place), name(rng))).collect();
-        let mut seats: BTreeMap<u64, SeatValue> = BTreeMap::new();
+            (0..rng.usize(..7)).map(|_| (rng.u64(1..=ring.last_place), name(rng))).collect();
+        let mut ring = RingState::new(ring);
         for (place, name) in named {
-            if seats.values().all(|seat| seat.name != name) {
-                seats.insert(place, seat(rng, name, &ring));
+            if ring.seats.values().all(|seat| seat.name != name) {
+                ring.add_seat(place, seat(rng, name, &ring.ring));
             }
         }
-        let host = perhaps(rng, |rng| HostValue((0..rng.usize(..200)).map(|_| rng.u8(..)).collect()));
-        state.rings.insert(name(rng), RingState { ring, seats, host });
+        ring.host = perhaps(rng, |rng| HostValue((0..rng.usize(..200)).map(|_| rng.u8(..)).collect()));
+        state.rings.insert(name(rng), ring);
     }
     state
 }
@@ -147,7 +147,7 @@ fn a_state_survives_its_byte_form() {
 fn is_canonical(key: &Key, bytes: &[u8]) -> Result<(), Malformed> {
     let again = match key {
         Key::Meta => MetaValue::decode(bytes)?.encode(),
-        Key::Ring(_) => RingValue::decode(bytes)?.encode(),
+        Key::Ring(_) => RingEntry::decode(bytes)?.encode(),
         Key::Seat(..) => SeatValue::decode(bytes)?.encode(),
         Key::Host(_) => HostValue::decode(bytes)?.encode(),
     };
@@ -208,11 +208,13 @@ fn values_have_the_planned_sizes() {
         kept: false,
     };
     let ring = RingValue { rules, last_turn: 1, last_place: 1, lease: Some(lease), ..ring(&mut rng) };
-    assert_eq!(ring.encode().len(), 139);
+    let size = |seats| RingEntry { ring: ring.clone(), seats }.encode().len();
+    assert_eq!(size(Vec::new()), 140);
     let ann = "ann".parse().expect("a name");
     let last = LastAnswer { turn: lease.turn, mark: Mark::of(b"e2e4") };
     let seat = SeatValue { last: Some(last), used: None, ..seat(&mut rng, ann, &ring) };
     assert_eq!((seat.encode().len(), seat.encode().len() + 16 + 61), (75, 152));
+    assert_eq!(size(vec![(1, seat), (2, seat)]), 140 + 2 * (8 + 74));
 }
 
 /// The ring `oak` with Ann in place 1, who has answered turn 5, and Bob in place 2, who holds turn 6.
@@ -243,7 +245,7 @@ fn oak() -> State {
         (2, SeatValue { tag: tag(6), last: last(4), ..seat(&mut rng, bob, &ring) }),
     ]);
     let mut state = State::new(MetaValue { epoch: Epoch(1), forgotten_turn: 0 });
-    state.rings.insert(oak, RingState { ring, seats, host: None });
+    state.rings.insert(oak, RingState { seats, ..RingState::new(ring) });
     state
 }
 
@@ -301,6 +303,13 @@ fn entries_that_contradict_each_other_are_refused() {
         spoil(state.rings.get_mut(&oak_name).expect("there"));
         assert_eq!(read(&entries(&state)).expect_err(says).to_string(), says);
     }
+    let mut kept_twice = oak();
+    kept_twice.rings.get_mut(&oak_name).expect("there").with_ring.insert(1);
+    let both: Vec<_> = entries(&oak()).into_iter().chain(entries(&kept_twice)).collect();
+    assert_eq!(
+        read(&both).expect_err("twice").to_string(),
+        "entry 6f616b/s/0000000000000001 (seat 1 of ring oak): it is also in the entry of its ring"
+    );
     let without = |missing: &str| {
         let is_left = |(key, _): &(Vec<u8>, Vec<u8>)| key != missing.as_bytes();
         let left: Vec<_> = entries(&oak()).into_iter().filter(is_left).collect();

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 pub use mark::Mark;
-pub(crate) use rooms::{RoomId, Rooms};
+pub(crate) use rooms::{Room, RoomId, Rooms};
 pub use seat::{LastAnswer, SeatData};
 pub(crate) use seat::{LineIdentity, SeatName, Secrets};
 
@@ -136,6 +136,9 @@ impl Table {
         self.rooms.set_ring(room, Some(ring));
         for (seat, value) in seats.into_iter().zip(state.seats.values()) {
             self.rooms.add_seat(&self.scheduler, room, seat, &value.name);
+            if state.with_ring.contains(&seat.place()) {
+                self.rooms.keep_with_ring(room, seat);
+            }
         }
         Ok(true)
     }

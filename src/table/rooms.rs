@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::SeatData;
 use crate::protocol::ConnectionId;
+use crate::record::SEATS_WITH_RING_MAX;
 use crate::session::Name;
 use crate::time::Instant;
 use crate::turn::{RingId, Rules, Scheduler, SeatId};
@@ -22,6 +23,8 @@ pub(crate) struct Room {
     /// is kept with the seat: it takes 65 bytes, and thousands of seats have one. A seat that is retired is
     /// removed before another one joins, so each slot has the seat that it had when it was added.
     seats: HashTable<u32>,
+    /// Those that are kept [in the ring's entry](crate::record::RingEntry) of a store, by ascending place.
+    pub(crate) with_ring: Vec<SeatId>,
     /// See [`Rooms::hear`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
@@ -64,6 +67,7 @@ impl Rooms {
                 name,
                 ring: None,
                 seats: HashTable::new(),
+                with_ring: Vec::new(),
                 hearers: Vec::new(),
                 removed: HashMap::new(),
             };
@@ -110,9 +114,18 @@ impl Rooms {
         self.rooms[id.slot()].seats.insert_unique(secret.hash_one(name), seat.slot(), hash);
     }
 
+    /// Keeps a seat in the entry of its ring, if that has room.
+    pub(crate) fn keep_with_ring(&mut self, id: RoomId, seat: SeatId) {
+        let with_ring = &mut self.rooms[id.slot()].with_ring;
+        if with_ring.len() < SEATS_WITH_RING_MAX {
+            with_ring.push(seat);
+        }
+    }
+
     /// Forgets a seat that was joined under `name`.
     pub(crate) fn remove_seat(&mut self, id: RoomId, seat: SeatId, name: &Name) {
         let is_it = |&slot: &u32| slot == seat.slot();
+        self.rooms[id.slot()].with_ring.retain(|kept| *kept != seat);
         match self.rooms[id.slot()].seats.find_entry(self.secret.hash_one(name), is_it) {
             Ok(entry) => drop(entry.remove()),
             Err(_) => debug_assert!(false, "{seat} was added when it was joined"),

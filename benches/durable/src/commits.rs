@@ -1,8 +1,8 @@
 //! Commits of the journal alone, next to a plain write and `fdatasync` on the same disk in the same round.
 //!
-//! A record is a hand-over: a ring, and the seat that answered. Times depend on the disk and its other users,
-//! so a round's commits are compared with the same round's `fdatasync`. Bytes and calls are counted, and do
-//! not depend on that.
+//! A record is a hand-over: a ring, and the seat that answered if that has an entry of its own. Times depend
+//! on the disk and its other users, so a round's commits are compared with the same round's `fdatasync`.
+//! Bytes and calls are counted, and do not depend on that.
 
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use taketurns::journal::Journal;
 use taketurns::record::{
-    Change, Key, LastAnswer, Mark, Record, RingValue, SeatValue, SecretHash, Standing, Tag,
+    Change, Key, LastAnswer, Mark, Record, RingEntry, RingValue, SEATS_WITH_RING_MAX, SeatValue, SecretHash,
+    Standing, Tag,
 };
 use taketurns::session::{Epoch, Name};
 use taketurns::store::{Store as _, StoreThread};
@@ -27,6 +28,9 @@ const LARGE: Size = Size { rings: 1_250, seats: 16 };
 
 /// Records per commit.
 const GROUPS: [u64; 3] = [1, 16, 256];
+
+/// Seats that are kept in the entry of their ring.
+const WITH_RING: u64 = SEATS_WITH_RING_MAX as u64;
 
 /// The size of a plain write: about that of one record.
 const PLAIN_BYTES: usize = 256;
@@ -62,7 +66,7 @@ pub fn run(options: &Options, dir: &Path) -> Result<()> {
         journal = Journal::open(&dir.join("journal"), Epoch(1))?;
         rounds.push(round);
     }
-    println!("{} rings of {} seats. A record is a ring and a seat.\n", size.rings, size.seats);
+    println!("{} rings of {} seats. A record is a hand-over.\n", size.rings, size.seats);
     print(&rounds);
     println!("\nThe database has {:.1} MiB after {} turns.", mebibytes(&dir.join("journal"))?, history.turns);
     drop(journal);
@@ -118,19 +122,20 @@ impl History {
         (0..records.min(self.size.rings)).flat_map(|_| self.hand_over()).collect()
     }
 
-    fn hand_over(&mut self) -> [Change; 2] {
+    fn hand_over(&mut self) -> Vec<Change> {
         self.turns += 1;
         // Far apart, like unrelated rings.
         let nth = self.turns * 769 % self.size.rings;
         let place = self.turns / self.size.rings % self.size.seats + 1;
-        [put_ring(nth, self.turns, self.size), put_seat(nth, place, self.turns)]
+        let seat = (place > WITH_RING).then(|| put_seat(nth, place, self.turns));
+        [put_ring(nth, self.turns, self.size)].into_iter().chain(seat).collect()
     }
 
     /// Creates a journal with all rings and seats.
     fn filled(&self, dir: &Path) -> Result<Journal> {
         let mut journal = Journal::open(dir, Epoch(1))?;
         for nth in 0..self.size.rings {
-            let seats = (1..=self.size.seats).map(|place| put_seat(nth, place, 0));
+            let seats = (1 + WITH_RING..=self.size.seats).map(|place| put_seat(nth, place, 0));
             journal.commit([put_ring(nth, 0, self.size)].into_iter().chain(seats).collect::<Vec<_>>())?;
         }
         Ok(journal)
@@ -142,7 +147,7 @@ fn tag(given: u64) -> Tag {
 }
 
 fn put_ring(nth: u64, turns: u64, size: Size) -> Change {
-    let value = RingValue {
+    let ring_value = RingValue {
         rules: Rules::default(),
         last_turn: turns,
         last_place: size.seats,
@@ -150,11 +155,17 @@ fn put_ring(nth: u64, turns: u64, size: Size) -> Change {
         tags_given: turns,
         lease: None,
     };
-    Change::Put { key: Key::Ring(ring(nth)), value: value.encode() }
+    let seats = (1..=size.seats.min(WITH_RING)).map(|place| (place, seat(place, turns))).collect();
+    let entry = RingEntry { ring: ring_value, seats };
+    Change::Put { key: Key::Ring(ring(nth)), value: entry.encode() }
 }
 
 fn put_seat(nth: u64, place: u64, turns: u64) -> Change {
-    let value = SeatValue {
+    Change::Put { key: Key::Seat(ring(nth), place), value: seat(place, turns).encode() }
+}
+
+fn seat(place: u64, turns: u64) -> SeatValue {
+    SeatValue {
         name: format!("client-{place}").parse().expect("a name"),
         weight: Weight::ONE,
         demand: Demand::Always,
@@ -163,8 +174,7 @@ fn put_seat(nth: u64, place: u64, turns: u64) -> Change {
         last: TurnNumber::new(turns).map(|turn| LastAnswer { turn, mark: Mark::of(b"e2 e4") }),
         current: SecretHash::new([7; 16]),
         used: None,
-    };
-    Change::Put { key: Key::Seat(ring(nth), place), value: value.encode() }
+    }
 }
 
 /// Times of several acts of one kind in one round.

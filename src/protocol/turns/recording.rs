@@ -4,9 +4,11 @@ use super::TurnEvent;
 use super::outbox::{Due, Outbox};
 use super::server::TurnServer;
 use crate::protocol::{ConnectionId, Links};
-use crate::record::{Change, HostValue, Key, MetaValue, Record, RingState, RingValue, SeatValue, State};
+use crate::record::{
+    Change, HostValue, Key, MetaValue, Record, RingEntry, RingState, RingValue, SeatValue, State,
+};
 use crate::session::{Bye, Name, Reply};
-use crate::table::{LineIdentity, SeatData};
+use crate::table::{LineIdentity, Room, SeatData};
 use crate::time::{Instant, Now};
 #[cfg(feature = "status")]
 use crate::turn::TurnNumber;
@@ -22,14 +24,25 @@ impl TurnServer {
         }
     }
 
+    /// Notes a new seat, which is kept with its ring if there is room.
+    pub(super) fn note_joined(&mut self, seat: SeatId) {
+        if self.outbox.is_some()
+            && let Some(room) = self.table.rooms.of_ring(seat.ring())
+        {
+            self.table.rooms.keep_with_ring(room, seat);
+        }
+        self.note_seat(seat);
+    }
+
     /// Notes that recorded state of `seat` and of its ring changes. Raw seats are not recorded.
     pub(super) fn note_seat(&mut self, seat: SeatId) {
         let Some(outbox) = &mut self.outbox else { return };
-        let Some(&name) = self.table.ring_name(seat.ring()) else { return };
+        let Some(room) = self.table.rooms.of_ring(seat.ring()) else { return };
+        let Room { name, with_ring, .. } = self.table.rooms.room(room);
         let collecting = outbox.collect();
-        collecting.others.insert(Key::Ring(name));
-        if self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
-            collecting.seats.insert(Key::Seat(name, seat.place()), seat);
+        collecting.others.insert(Key::Ring(*name));
+        if !with_ring.contains(&seat) && self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
+            collecting.seats.insert(Key::Seat(*name, seat.place()), seat);
         }
     }
 
@@ -79,13 +92,15 @@ impl TurnServer {
     pub fn snapshot(&self, now: Now) -> State {
         let mut state = State::new(self.meta());
         for ring in self.table.scheduler.rings() {
-            let Some((&name, value)) = self.table.ring_name(ring).zip(self.ring_value(now, ring)) else {
+            let Some((room, value)) = self.table.rooms.of_ring(ring).zip(self.ring_value(now, ring)) else {
                 continue;
             };
+            let Room { name, with_ring, .. } = self.table.rooms.room(room);
             let seats = self.table.scheduler.seats_of(ring);
             let seats = seats.filter_map(|view| Some((view.seat.place(), self.seat_value(view.seat)?)));
-            let host = self.outbox.as_ref().and_then(|outbox| outbox.hosts.get(&name)).cloned();
-            state.rings.insert(name, RingState { ring: value, seats: seats.collect(), host });
+            let with_ring = with_ring.iter().map(|seat| seat.place()).collect();
+            let host = self.outbox.as_ref().and_then(|outbox| outbox.hosts.get(name)).cloned();
+            state.rings.insert(*name, RingState { ring: value, seats: seats.collect(), with_ring, host });
         }
         state
     }
@@ -127,9 +142,14 @@ impl TurnServer {
         let seq = outbox.horizon.number();
         for key in &collected.others {
             let Key::Ring(name) = key else { continue };
-            let Some(ring) = self.table.ring_named(name) else { continue };
+            let Some(room) = self.table.rooms.find(name).map(|room| self.table.rooms.room(room)) else {
+                continue;
+            };
+            let Some(ring) = room.ring else { continue };
             for seat in self.table.scheduler.take_passed_over(ring) {
-                if self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
+                if !room.with_ring.contains(&seat)
+                    && self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw())
+                {
                     collected.seats.insert(Key::Seat(*name, seat.place()), seat);
                 }
             }
@@ -149,7 +169,12 @@ impl TurnServer {
     fn value_of(&self, now: Now, key: &Key) -> Option<Vec<u8>> {
         match key {
             Key::Meta => Some(self.meta().encode()),
-            Key::Ring(name) => Some(self.ring_value(now, self.table.ring_named(name)?)?.encode()),
+            Key::Ring(name) => {
+                let Room { ring, with_ring, .. } = self.table.rooms.room(self.table.rooms.find(name)?);
+                let seats = with_ring.iter().filter_map(|&seat| Some((seat.place(), self.seat_value(seat)?)));
+                let entry = RingEntry { ring: self.ring_value(now, (*ring)?)?, seats: seats.collect() };
+                Some(entry.encode())
+            }
             Key::Host(name) => Some(self.outbox.as_ref()?.hosts.get(name)?.encode()),
             Key::Seat(..) => None,
         }

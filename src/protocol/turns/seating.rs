@@ -106,7 +106,7 @@ impl TurnServer {
         }
         match self.table.join(now.instant, id, address, &wanted) {
             Ok((seat, secret, moved)) => {
-                self.note_seat(seat);
+                self.note_joined(seat);
                 let hears = self.line_seated(id, seat, seating, secret, words, links);
                 self.hear_of_seat(seat, links, |name| Reply::Joined { name, seat: seat.place() });
                 self.line_hears(id, hears);

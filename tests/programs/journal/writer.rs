@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use taketurns::journal::Journal;
 use taketurns::record::{
-    Change, Key, MetaValue, Record, RingValue, SeatValue, SecretHash, Standing, State, Tag,
+    Change, Key, MetaValue, Record, RingEntry, RingValue, SeatValue, SecretHash, Standing, State, Tag,
 };
 use taketurns::session::{Epoch, Name};
 use taketurns::store::{Store as _, StoreThread};
@@ -52,7 +52,7 @@ impl History {
         }
         for (name, ring) in &state.rings {
             let tags: Vec<u64> = ring.seats.values().map(|seat| seat.tag.given).collect();
-            if tags != [found[name]] {
+            if tags != [found[name]; 2] {
                 return Err(format!("the seats of {name} have the tags {tags:?}"));
             }
         }
@@ -68,10 +68,10 @@ impl History {
         let nth = self.last + 1;
         let (ring, count) = (ring_of(nth), changes_of(nth, nth));
         let tag = Tag { whole: count, part: 0, given: count };
-        let value = RingValue {
+        let ring_value = RingValue {
             rules: Rules::default(),
             last_turn: count,
-            last_place: 1,
+            last_place: 2,
             virtual_time: tag,
             tags_given: count,
             lease: None,
@@ -86,9 +86,12 @@ impl History {
             current: SecretHash::new([7; 16]),
             used: None,
         };
+        // Seat 1 stands alone, seat 2 is kept with its ring.
+        let with_ring = SeatValue { name: "bob".parse().expect("a name"), ..seat };
+        let entry = RingEntry { ring: ring_value, seats: vec![(2, with_ring)] };
         let meta = MetaValue { epoch: self.epoch, forgotten_turn: nth };
         vec![
-            Change::Put { key: Key::Ring(ring), value: value.encode() },
+            Change::Put { key: Key::Ring(ring), value: entry.encode() },
             Change::Put { key: Key::Seat(ring, 1), value: seat.encode() },
             Change::Put { key: Key::Meta, value: meta.encode() },
         ]

@@ -41,7 +41,7 @@ fn a_hand_over_is_one_record_and_no_client_is_told_before_it_is_durable() {
     world.slow_store(true);
     let writes = world.deliveries().len();
     answer(&mut world, &ann, 1, "e2");
-    assert_eq!(world.waiting_records(), [["6d61696e/r", "6d61696e/s/0000000000000001"]]);
+    assert_eq!(world.waiting_records(), [["6d61696e/r"]]);
     silence(&mut world, &[ann.peer, bob.peer, watcher]);
     assert_eq!((world.answers.len(), world.new_events().len()), (0, 0), "nor the host");
     world.commit();
@@ -56,6 +56,35 @@ fn a_hand_over_is_one_record_and_no_client_is_told_before_it_is_durable() {
     assert_eq!(world.accepted(), ["ann:e2"]);
     let events: Vec<_> = world.new_events().iter().map(|(_, event)| format!("{event:?}")).collect();
     assert!(matches!(events.as_slice(), [granted] if granted.starts_with("Granted")), "{events:?}");
+}
+
+#[test]
+fn four_seats_are_kept_in_the_entry_of_their_ring_and_others_have_their_own() {
+    let (mut world, [ann, bob, _, _, eve]) = slow_ring(line_config(), ["ann", "bob", "cid", "dan", "eve"]);
+    let (ring, seat) = ("6d61696e/r", |place: u64| format!("6d61696e/s/{place:016x}"));
+    let mut record_of = |peer, line: &str| {
+        world.say(peer, line);
+        let [record] = <[Vec<String>; 1]>::try_from(world.waiting_records()).expect("one record");
+        world.commit();
+        record
+    };
+    assert_eq!(record_of(bob.peer, "REST"), [ring]);
+    assert_eq!(record_of(eve.peer, "REST"), [ring, &seat(5)]);
+    // Fay comes into Ann's place, and keeps it in the next life.
+    assert_eq!(record_of(ann.peer, "LEAVE"), [ring, &format!("-{}", seat(1))]);
+    world.slow_store(false);
+    let fay = join(&mut world, "fay");
+    let kept = world.store().state().rings[&"main".parse().expect("a name")].with_ring.clone();
+    assert_eq!(Vec::from_iter(kept), [2, 3, 4, 6]);
+    crash(&mut world);
+    let fay = resume(&mut world, &fay);
+    let eve = resume(&mut world, &eve);
+    world.slow_store(true);
+    for (peer, record) in [(fay.peer, &[ring][..]), (eve.peer, &[ring, &seat(5)])] {
+        world.say(peer, "ASK");
+        assert_eq!(world.waiting_records(), [record]);
+        world.commit();
+    }
 }
 
 /// M13
