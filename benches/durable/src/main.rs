@@ -45,8 +45,8 @@ pub struct Options {
     /// seats of each such ring (default 4)
     #[argh(option, default = "4")]
     seats: u64,
-    /// turns of each server per round (default 4000)
-    #[argh(option, default = "4000")]
+    /// turns of each server per round (default 40000)
+    #[argh(option, default = "40000")]
     turns: usize,
     /// run a server of this kind in --dir
     #[argh(option, from_str_fn(serve::kind))]
