@@ -57,13 +57,17 @@ pub struct RingEntry {
 
 impl RingEntry {
     /// Returns the byte form.
+    ///
+    /// # Panics
+    ///
+    /// When it has more than 255 seats.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let RingEntry { ring, seats } = self;
         let to = write_rules(Writer::new(), &ring.rules).u64(ring.last_turn).u64(ring.last_place);
         let to = ring.virtual_time.write(to).u64(ring.tags_given);
         let to = to.option(ring.lease.as_ref(), LeaseValue::write);
-        let to = to.u8(u8::try_from(seats.len()).expect("few seats are kept with their ring"));
+        let to = to.u8(u8::try_from(seats.len()).expect("at most 255 seats"));
         seats.iter().fold(to, |to, (place, seat)| seat.write(to.u64(*place))).finish()
     }
 

@@ -98,7 +98,7 @@ impl TurnServer {
             let Room { name, with_ring, .. } = self.table.rooms.room(room);
             let seats = self.table.scheduler.seats_of(ring);
             let seats = seats.filter_map(|view| Some((view.seat.place(), self.seat_value(view.seat)?)));
-            let with_ring = with_ring.iter().map(|seat| seat.place()).collect();
+            let with_ring = with_ring.iter().map(SeatId::place).collect();
             let host = self.outbox.as_ref().and_then(|outbox| outbox.hosts.get(name)).cloned();
             state.rings.insert(*name, RingState { ring: value, seats: seats.collect(), with_ring, host });
         }
