@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 
 use super::config::{self, Address, EtcdConfig, EtcdError};
 use super::connection::{Answers, Call, Connection, Secure, silent};
@@ -22,8 +22,11 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Time after which a connection that was not used may have been forgotten on the way, without a word.
 const KEPT_FOR: Duration = Duration::from_secs(15);
 
-/// Time for a member to say whether it leads.
-const STATUS_WITHIN: Duration = Duration::from_millis(100);
+/// Time for all members together to say who leads.
+const LEADER_WITHIN: Duration = Duration::from_millis(300);
+
+/// Time until they are asked again. A member that has failed is not chosen for that time.
+const CHOSEN_FOR: Duration = Duration::from_secs(15);
 
 /// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -37,8 +40,8 @@ pub(super) struct Members {
     members: Vec<Member>,
     /// The one that is asked next.
     at: usize,
-    /// Whether it was chosen because it leads, or because none says so.
-    is_chosen: bool,
+    /// When to look again which one leads.
+    choose_at: Instant,
     answer_within: Duration,
     user: Option<(String, String)>,
     token: Option<String>,
@@ -57,6 +60,8 @@ struct Member {
     connection: Option<Connection>,
     /// When the last call was over.
     used: Instant,
+    /// When it has failed last.
+    failed: Option<Instant>,
 }
 
 impl Members {
@@ -71,12 +76,13 @@ impl Members {
                 looking_up: None,
                 connection: None,
                 used: now().instant,
+                failed: None,
             })
         };
         Ok(Members {
             members: config.addresses()?.into_iter().map(member).collect::<Result<_, _>>()?,
             at: 0,
-            is_chosen: false,
+            choose_at: now().instant,
             answer_within,
             user: config.user.clone(),
             token: None,
@@ -106,8 +112,9 @@ impl Members {
                     self.failing.push(failure);
                     warn!("etcd {}: {trouble}; asking again", self.members[self.at].address.url);
                 }
+                self.members[self.at].failed = Some(now().instant);
                 self.at = (self.at + 1) % self.members.len();
-                self.is_chosen = false;
+                self.choose_at = now().instant;
                 pause(PAUSE);
             }
         }
@@ -148,17 +155,34 @@ impl Members {
         request.answer(&answer)
     }
 
-    /// Asks the member that leads from now on, until it fails. Any other one passes each change on to it, and
-    /// hears later than it that the change counts.
+    /// From now on asks the member that leads, until that fails. Any other one passes each change on to it,
+    /// and hears later than it that the change counts.
     pub(super) fn prefer_leader(&mut self) {
-        if std::mem::replace(&mut self.is_chosen, true) {
+        let (begun, count) = (now().instant, self.members.len());
+        if begun < self.choose_at {
             return;
         }
-        let (first, count) = (self.at, self.members.len());
-        for at in (first..first + count).map(|nth| nth % count) {
-            if self.call_at(at, &Request::Status, STATUS_WITHIN) == Ok(Answer::Status { leads: true }) {
-                self.at = at;
-                return;
+        self.choose_at = begun + CHOSEN_FOR;
+        let has_failed = |member: &Member| {
+            member.failed.is_some_and(|at| begun.saturating_duration_since(at) < CHOSEN_FOR)
+        };
+        let candidates: Vec<usize> = (self.at..self.at + count)
+            .map(|nth| nth % count)
+            .filter(|&at| count > 1 && !has_failed(&self.members[at]))
+            .collect();
+        for (nth, &at) in candidates.iter().enumerate() {
+            // One that does not answer leaves time for the others.
+            let left = (begun + LEADER_WITHIN).saturating_duration_since(now().instant);
+            let others = u32::try_from(candidates.len() - nth).unwrap_or(u32::MAX);
+            match self.call_at(at, &Request::Status, left / others) {
+                Ok(Answer::Status { leads: true }) => {
+                    self.at = at;
+                    return;
+                }
+                Ok(_) => {}
+                Err(trouble) => {
+                    debug!("etcd {} does not say who leads: {trouble}", self.members[at].address.url);
+                }
             }
         }
     }
@@ -370,7 +394,13 @@ mod tests {
         assert!(look(&mut members).is_err());
         assert_eq!(look(&mut members), Ok(3));
         members.prefer_leader();
-        assert_eq!(members.at, 1, "its Status says that it leads again");
+        assert_eq!(members.at, 2, "it has failed just now, although it says that it leads");
+        members.members[1].failed = None;
+        members.prefer_leader();
+        assert_eq!(members.at, 2, "they were asked just now");
+        members.choose_at = now().instant;
+        members.prefer_leader();
+        assert_eq!(members.at, 1);
     }
 
     #[test]

@@ -22,8 +22,8 @@
 //! until etcd decides it. If it failed because an earlier try had counted, `seq` says so. If anybody else
 //! has written `seq`, this server is fenced, and only then.
 //!
-//! It goes to the member that leads the others, as long as that answers: any other one would pass it on, and
-//! hear a round trip later that it counts.
+//! It goes to the member that leads the others, if that is known and answers: any other one would pass it on,
+//! and hear a round trip later that it counts.
 //!
 //! Both guards are needed. Without the first, a server that was stopped for a while goes on where another one
 //! has taken over. Without the second, its own earlier try, carried out late, overwrites what is newer.

@@ -4,9 +4,11 @@
 //! stay together, unless they are too many for one transaction, as when more than a thousand seats come back
 //! at once. Then
 //!
-//! 1. deleted seats come first: a ring without them is a state, and seats without their ring are none;
-//! 2. the ring, the state of its host and the seat that has answered come together: of one ring at most one
-//!    answer is under way, because the next turn is not told before the last one is durable;
+//! 1. deleted seats come first, but those in the ring's entry: a ring without them is a state, and seats
+//!    without their ring are none;
+//! 2. the ring, the state of its host and the seat that has answered, if it has an entry of its own, come
+//!    together: of one ring at most one answer is under way, because the next turn is not told before the last
+//!    one is durable;
 //! 3. all other seats follow, which are newcomers or say again what they were.
 //!
 //! Nothing is said before the last part is durable, so nobody has heard of a part.

@@ -4,7 +4,7 @@
 use crate::session::Epoch;
 
 /// The format of the directory.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
 /// The contents of `id`, and the head of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::session::{NAME_BYTES_MAX, Name};
 /// Its byte form is printable ASCII, and unique: `m`, `<ring>/r`, `<ring>/s/<place>`, `<ring>/h`. The ring's
 /// name is in lower-case hexadecimal, because a name may contain any separator. The place has 16 hexadecimal
 /// digits, so that the seats of a ring are sorted. All entries of a ring are adjacent: a hand-over changes
-/// two of them, and a store that writes pages writes one.
+/// one or two of them, and a store that writes pages writes one.
 ///
 /// # Examples
 ///
@@ -25,7 +25,7 @@ use crate::session::{NAME_BYTES_MAX, Name};
 pub enum Key {
     /// Values that belong to no ring.
     Meta,
-    /// A ring: rules, last numbers, the held turn.
+    /// A ring: rules, last numbers, the held turn, and up to four of its seats.
     Ring(Name),
     /// A seat of a ring, by its place.
     Seat(Name, u64),

@@ -60,14 +60,19 @@ impl RingEntry {
     ///
     /// # Panics
     ///
-    /// When it has more than 255 seats.
+    /// When it has more than [`SEATS_WITH_RING_MAX`] seats.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let RingEntry { ring, seats } = self;
+        assert!(
+            seats.len() <= SEATS_WITH_RING_MAX,
+            "{} seats are too many for the entry of a ring",
+            seats.len()
+        );
         let to = write_rules(Writer::new(), &ring.rules).u64(ring.last_turn).u64(ring.last_place);
         let to = ring.virtual_time.write(to).u64(ring.tags_given);
         let to = to.option(ring.lease.as_ref(), LeaseValue::write);
-        let to = to.u8(u8::try_from(seats.len()).expect("at most 255 seats"));
+        let to = to.u8(u8::try_from(seats.len()).expect("few"));
         seats.iter().fold(to, |to, (place, seat)| seat.write(to.u64(*place))).finish()
     }
 
@@ -88,7 +93,7 @@ impl RingEntry {
             tags_given: from.u64("the number of tags")?,
             lease: from.option("whether a turn is held", LeaseValue::read)?,
         };
-        let count = from.one_of("a number of at most 4 seats", |count| {
+        let count = from.one_of("a count of seats that fit", |count| {
             (usize::from(count) <= SEATS_WITH_RING_MAX).then_some(count)
         })?;
         let mut seats: Vec<(u64, SeatValue)> = Vec::new();

@@ -9,7 +9,8 @@ use crate::table::{LastAnswer, Mark};
 use crate::turn::{Demand, Standing, Tag, TurnNumber, Weight};
 
 /// A seat: the value of [`Key::Seat`](super::Key::Seat), or a part of [that of its ring](super::RingEntry).
-/// It is written when the client joins, resumes, asks or rests, and when the seat's turn ends.
+/// It is written when the client joins, resumes, asks or rests, and when the seat's turn ends; in the ring's
+/// entry, whenever that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeatValue {
     /// The name under which it was joined.

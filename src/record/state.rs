@@ -136,6 +136,12 @@ impl RingState {
                 return Some((Key::Ring(name), "its turn is not the last one that was granted"));
             }
         }
+        if self.with_ring.len() > SEATS_WITH_RING_MAX {
+            return Some((Key::Ring(name), "it has too many seats in its entry"));
+        }
+        if !self.with_ring.iter().all(|place| self.seats.contains_key(place)) {
+            return Some((Key::Ring(name), "a seat in its entry is missing"));
+        }
         let mut names = BTreeSet::new();
         self.seats.iter().find_map(|(&place, seat)| {
             let what = match seat {
@@ -161,7 +167,7 @@ fn damaged(key: Key, what: &'static str) -> Damaged {
 /// An entry that no server has written, or that contradicts the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged {
-    /// The key, as it was stored.
+    /// The key, as it was stored. A seat in the entry of its ring has the key of an entry of its own.
     pub key: Vec<u8>,
     /// Its fault.
     pub wrong: Wrong,

@@ -351,9 +351,8 @@ fn the_status_has_the_commits_of_the_store() {
     }
     let value = |name| value(&text, name);
     assert!(value("taketurns_store_commit_seconds_count") >= 3.0, "two joins and an answer");
-    assert!(
-        value("taketurns_store_changes_total") >= 6.0 && value("taketurns_store_commit_seconds_sum") > 0.0
-    );
+    assert!(value("taketurns_store_changes_total") >= 3.0, "each of them changes the ring's entry");
+    assert!(value("taketurns_store_commit_seconds_sum") > 0.0);
     // A new journal has some pages already.
     assert!(value("taketurns_store_bytes") > 4096.0);
 }

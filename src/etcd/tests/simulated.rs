@@ -110,7 +110,9 @@ impl Etcd {
                 txn.success.iter().for_each(|op| self.apply(of(op)));
                 Ok(Answer::Decided { revision: self.revision, succeeded, found: None })
             }
-            Request::Authenticate { .. } | Request::Status => unreachable!("no member is asked who it is"),
+            Request::Authenticate { .. } | Request::Status => {
+                unreachable!("there is no user, and no member is preferred")
+            }
         }
     }
 

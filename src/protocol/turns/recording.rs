@@ -63,10 +63,11 @@ impl TurnServer {
     /// Notes that `seat`, which was in the room of `data`, is gone.
     pub(super) fn note_gone(&mut self, seat: SeatId, data: &SeatData) {
         let Some(outbox) = &mut self.outbox else { return };
-        let ring = self.table.rooms.room(data.room).name;
+        let Room { name, with_ring, .. } = self.table.rooms.room(data.room);
+        let ring = *name;
         let collecting = outbox.collect();
         collecting.others.insert(Key::Ring(ring));
-        if !data.is_raw() {
+        if !with_ring.contains(&seat) && !data.is_raw() {
             collecting.seats.insert(Key::Seat(ring, seat.place()), seat);
         }
         if !self.table.scheduler.has_ring(seat.ring()) {
