@@ -72,12 +72,17 @@ fn campaign(mut candidate: Candidate, news: &Sender<Result<EtcdStore, String>>, 
         if last.as_ref() == Some(&wait) {
             continue;
         }
-        // Of etcd that does not answer the library has said why, once.
-        if !matches!(wait, Wait::NoAnswer(_)) {
-            info!("{}", wait.words());
-        }
         last = Some(wait.clone());
-        if handle.run(move |driver, _| driver.protocol_mut().wait = wait).is_err() {
+        // The page tells it before the log does, so that whoever reads the line finds it there.
+        let shown = handle.run(move |driver, _| {
+            // Of etcd that does not answer the library has said why, once.
+            let words = (!matches!(wait, Wait::NoAnswer(_))).then(|| wait.words());
+            driver.protocol_mut().wait = wait;
+            if let Some(words) = words {
+                info!("{words}");
+            }
+        });
+        if shown.is_err() {
             return;
         }
     }
