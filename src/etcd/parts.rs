@@ -11,6 +11,9 @@
 //!    one is durable;
 //! 3. all other seats follow, which are newcomers or say again what they were.
 //!
+//! A ring that was forgotten and made again in between has its new seats above the places of the old ones, so
+//! each old one is deleted in the first step.
+//!
 //! Nothing is said before the last part is durable, so nobody has heard of a part.
 
 use std::cmp::Reverse;
@@ -128,7 +131,7 @@ mod tests {
     use fastrand::Rng;
 
     use super::*;
-    use crate::record::{LastAnswer, Mark, SecretHash, State, tests};
+    use crate::record::{LastAnswer, Mark, RingState, RingValue, SecretHash, State, tests};
     use crate::session::Secret;
     use crate::turn::{Demand, Standing, Tag, Weight};
 
@@ -160,14 +163,23 @@ mod tests {
         changes
     }
 
-    /// Seats leave, come, and come back; one answers, and the next turn is granted. Or the ring is forgotten.
+    /// Seats leave, come, and come back; one answers, and the next turn is granted. Or the ring is forgotten,
+    /// and perhaps made again.
     fn go_on(state: &mut State, rng: &mut Rng) {
         let names: Vec<Name> = state.rings.keys().copied().collect();
         for name in names {
             if rng.u8(..6) == 0 {
-                let gone = state.rings.remove(&name).expect("a ring");
-                state.meta.forgotten_turn = state.meta.forgotten_turn.max(gone.ring.last_turn);
-                continue;
+                let RingValue { rules, last_turn, last_place, .. } =
+                    state.rings.remove(&name).expect("a ring").ring;
+                state.meta.forgotten_turn = state.meta.forgotten_turn.max(last_turn);
+                if rng.bool() {
+                    continue;
+                }
+                let (virtual_time, last_turn) =
+                    (Tag { whole: 0, part: 0, given: 0 }, state.meta.forgotten_turn);
+                let anew =
+                    RingValue { rules, last_turn, last_place, virtual_time, tags_given: 0, lease: None };
+                state.rings.insert(name, RingState::new(anew));
             }
             let oak = state.rings.get_mut(&name).expect("a ring");
             oak.seats.retain(|_, _| rng.u8(..3) > 0);
@@ -220,7 +232,7 @@ mod tests {
                 // Room to go on.
                 ring.ring.last_turn >>= 1;
                 ring.ring.lease = None;
-                ring.ring.last_place >>= 1;
+                ring.ring.last_place = 0;
                 ring.ring.tags_given >>= 1;
                 ring.ring.virtual_time.given = 0;
                 ring.seats.clear();

@@ -112,7 +112,7 @@ pub(super) struct Ring<S> {
 }
 
 impl<S> Ring<S> {
-    pub(super) fn new(now: Instant, id: RingId, rules: Rules, last_turn: u64) -> Ring<S> {
+    pub(super) fn new(now: Instant, id: RingId, rules: Rules, last_turn: u64, last_place: u64) -> Ring<S> {
         Ring {
             id,
             terms: rules.terms(),
@@ -125,7 +125,7 @@ impl<S> Ring<S> {
             vacant: BTreeSet::new(),
             occupied: 0,
             last_turn,
-            last_place: 0,
+            last_place,
             stays: Stays::NONE,
             passed_over: PassedOver::default(),
             stands_from: now,

@@ -29,6 +29,9 @@ pub struct Scheduler<S> {
     pub(super) seats: usize,
     /// The highest turn number of any forgotten ring: a ring made later continues above it.
     pub(super) turn_floor: u64,
+    /// The highest place of any forgotten ring: a ring made later continues above it, so that no two seats of
+    /// one commit to a store share a key.
+    pub(super) place_floor: u64,
     pub(super) draining: bool,
     /// The reasons with which every ring begins.
     pub(super) stays: Stays,
@@ -74,6 +77,7 @@ impl<S> Scheduler<S> {
             lives: 0,
             seats: 0,
             turn_floor: 0,
+            place_floor: 0,
             draining: false,
             stays: Stays::NONE,
             returning: Alarm::default(),
@@ -469,7 +473,7 @@ impl<S> Scheduler<S> {
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
         let id = RingId::new(slot, self.lives);
-        entry.insert(Ring::new(now, id, rules, self.turn_floor)).stays = self.stays;
+        entry.insert(Ring::new(now, id, rules, self.turn_floor, self.place_floor)).stays = self.stays;
         Ok(id)
     }
 
@@ -909,6 +913,7 @@ impl<S> Scheduler<S> {
             let mut ring = self.rings.remove(at);
             self.timers.remove(&mut ring.alarm, ring.id.slot());
             self.turn_floor = self.turn_floor.max(ring.last_turn);
+            self.place_floor = self.place_floor.max(ring.last_place);
         }
     }
 

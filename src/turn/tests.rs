@@ -1009,8 +1009,9 @@ fn a_ring_is_forgotten_with_its_last_seat_and_its_numbers_are_not_used_again() {
     assert_eq!((table.scheduler.seats(), table.scheduler.last_turn(None)), (0, 6));
     let before = table.ring;
     table.ring = table.scheduler.make_ring(table.now, rules(|_| {})).expect("room");
-    [1, 1].iter().for_each(|&weight| _ = table.join(weight));
+    let anew = [1, 1].map(|weight| table.join(weight));
     assert_eq!((table.turn(), table.scheduler.last_turn(Some(table.ring))), (7, 7));
+    assert_eq!([ann, bob, anew[0], anew[1]].map(|seat| seat.place()), [1, 2, 3, 4]);
     assert_eq!((table.scheduler.occupied(before), table.scheduler.held(before)), (0, None));
     assert!(table.scheduler.data(bob).is_none(), "an old id means nothing in the new ring");
 }
