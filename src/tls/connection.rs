@@ -68,6 +68,8 @@ enum Task<'a> {
 enum Step {
     /// There may be more to process.
     Continue,
+    /// The same, after plain text.
+    HasRead,
     /// The peer has sent `close_notify`.
     PeerClosed,
     /// The task is done or impossible.
@@ -148,13 +150,18 @@ impl Connection {
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> (usize, Result<Input, Error>) {
+        let is_reading = matches!(task, Task::Read);
         let mut used = 0;
         let mut input = Input::Open;
         loop {
             let (count, step) = self.process_once(&mut bytes[used..], task, plain, wire);
             used += count;
             match step {
-                Ok(Step::Continue) => {}
+                // Nothing is left to read or to write, as after most turns: the call that says so is spared.
+                Ok(Step::HasRead) if is_reading && used == bytes.len() && !self.wants_write() => {
+                    return (used, Ok(input));
+                }
+                Ok(Step::HasRead | Step::Continue) => {}
                 Ok(Step::PeerClosed) => input = Input::Ended,
                 Ok(Step::Done) => return (used, Ok(input)),
                 Err(error) => return (used, Err(error)),
@@ -221,7 +228,7 @@ fn handle_state<D>(
                     Err(error) => return (used, Err(error)),
                 }
             }
-            Step::Continue
+            Step::HasRead
         }
         ConnectionState::EncodeTlsData(mut message) => {
             append(wire, |room| match message.encode(room) {

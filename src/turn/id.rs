@@ -65,7 +65,8 @@ impl SeatId {
         self.ring
     }
 
-    /// Returns the seat's number in its ring, counted from 1 in the order in which seats were made.
+    /// Returns the seat's number in its ring, in the order in which seats were made: from 1, or from above
+    /// the numbers of rings that were forgotten before.
     ///
     /// # Examples
     ///
