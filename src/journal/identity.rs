@@ -4,7 +4,7 @@
 use crate::session::Epoch;
 
 /// The format of the directory.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
 
 /// The contents of `id`, and the head of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +82,13 @@ mod tests {
     #[test]
     fn an_id_is_read_as_it_was_written_and_in_no_other_way() {
         let written = Identity::write(Epoch(0xab));
-        assert_eq!(written, "taketurns journal\nformat 3\nepoch 00000000000000ab\n");
+        assert_eq!(written, "taketurns journal\nformat 4\nepoch 00000000000000ab\n");
         assert_eq!(Identity::read(written.as_bytes()), Identity::Ours(Epoch(0xab)));
         for (text, meaning) in [
-            ("taketurns journal\nformat 2\nwhatever\n", Identity::Format(2)),
+            ("taketurns journal\nformat 3\nwhatever\n", Identity::Format(3)),
             ("taketurns journal\nformat 03\nepoch 00000000000000ab\n", Identity::Foreign),
-            ("taketurns journal\nformat 3\nepoch 00000000000000AB\n", Identity::Foreign),
-            ("taketurns journal\nformat 3\nepoch 00000000000000ab", Identity::Foreign),
+            ("taketurns journal\nformat 4\nepoch 00000000000000AB\n", Identity::Foreign),
+            ("taketurns journal\nformat 4\nepoch 00000000000000ab", Identity::Foreign),
             ("14\n", Identity::Foreign),
             ("", Identity::Foreign),
         ] {

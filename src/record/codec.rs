@@ -49,8 +49,9 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// The version of every kind of value so far. 0 is never used, because failing disks leave zeros.
-const VERSION: u8 = 1;
+/// The version of every kind of value. 0 is never used, because failing disks leave zeros, and 1 was that of
+/// values whose numbers had a fixed length.
+const VERSION: u8 = 2;
 
 /// Writes a value, beginning with its version.
 pub(super) struct Writer(Vec<u8>);
@@ -69,22 +70,20 @@ impl Writer {
         self.bytes(&[number])
     }
 
-    pub(super) fn u16(self, number: u16) -> Writer {
-        self.bytes(&number.to_le_bytes())
-    }
-
-    pub(super) fn u32(self, number: u32) -> Writer {
-        self.bytes(&number.to_le_bytes())
-    }
-
-    pub(super) fn u64(self, number: u64) -> Writer {
-        self.bytes(&number.to_le_bytes())
+    /// Writes a number as unsigned LEB128: seven bits a byte, the low ones first, in as few bytes as it
+    /// needs.
+    pub(super) fn u64(mut self, mut number: u64) -> Writer {
+        while number >= 0x80 {
+            self.0.push(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.u8(number.to_le_bytes()[0])
     }
 
     /// Writes a count, which is at most 2^24 in any scheduler. A greater one means "no limit", and so does
     /// 2^32 - 1.
     pub(super) fn count(self, count: usize) -> Writer {
-        self.u32(u32::try_from(count).unwrap_or(u32::MAX))
+        self.u64(u32::try_from(count).unwrap_or(u32::MAX).into())
     }
 
     /// Writes a duration in nanoseconds. One beyond 584 years is written as that, and has the same effect.
@@ -120,7 +119,7 @@ impl<'b> Reader<'b> {
         let mut reader = Reader { bytes, at: 0 };
         match reader.u8("its version")? {
             VERSION => Ok(reader),
-            0 => Err(Malformed { flaw: Flaw::Not("a version"), at: 0 }),
+            ..VERSION => Err(Malformed { flaw: Flaw::Not("a version that this program reads"), at: 0 }),
             found => Err(Malformed { flaw: Flaw::Newer { found, newest: VERSION }, at: 0 }),
         }
     }
@@ -141,16 +140,28 @@ impl<'b> Reader<'b> {
         Ok(self.array::<1>(field)?[0])
     }
 
-    pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, Malformed> {
-        self.array(field).map(u16::from_le_bytes)
+    /// Reads a number in the shortest form, which is the only valid one.
+    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
+        let at = self.at;
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8(field)?;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits << shift;
+            if byte < 0x80 {
+                let is_whole = (number >> shift == bits) && (byte > 0 || shift == 0);
+                return if is_whole { Ok(number) } else { Err(Malformed { flaw: Flaw::Not(field), at }) };
+            }
+        }
+        Err(Malformed { flaw: Flaw::Not(field), at })
     }
 
-    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
-        self.array(field).map(u64::from_le_bytes)
+    pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, Malformed> {
+        self.sensible(field, |from| from.u64(field), |number| number.try_into().ok())
     }
 
     pub(super) fn count(&mut self, field: &'static str) -> Result<usize, Malformed> {
-        let count = u32::from_le_bytes(self.array(field)?);
+        let count = self.sensible(field, |from| from.u64(field), |number| u32::try_from(number).ok())?;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
@@ -226,19 +237,45 @@ mod tests {
             let name = reader.name("its name")?;
             reader.finish(name)
         };
-        assert_eq!(name(&[1, 2, b'o', b'k']).map(|name| name.to_string()), Ok("ok".to_owned()));
+        assert_eq!(name(&[2, 2, b'o', b'k']).map(|name| name.to_string()), Ok("ok".to_owned()));
         for (bytes, says) in [
             (&[][..], "it ends at byte 0, before its version"),
-            (&[0; 9], "byte 0 is not a version"),
-            (&[2, 1], "its version is 2, but this program reads up to 1"),
-            (&[1], "it ends at byte 1, before its name"),
-            (&[1, 3, b'o', b'k'], "it ends at byte 4, before its name"),
-            (&[1, 1, b' '], "byte 1 is not its name"),
-            (&[1, 0], "byte 1 is not its name"),
-            (&[1, 1, b'o', b'k', b'!'], "2 bytes too many from byte 3"),
+            (&[0; 9], "byte 0 is not a version that this program reads"),
+            (&[1, 1], "byte 0 is not a version that this program reads"),
+            (&[3, 1], "its version is 3, but this program reads up to 2"),
+            (&[2], "it ends at byte 1, before its name"),
+            (&[2, 3, b'o', b'k'], "it ends at byte 4, before its name"),
+            (&[2, 1, b' '], "byte 1 is not its name"),
+            (&[2, 0], "byte 1 is not its name"),
+            (&[2, 1, b'o', b'k', b'!'], "2 bytes too many from byte 3"),
         ] {
             assert_eq!(name(bytes).expect_err("malformed").to_string(), says, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_number_has_one_form_which_is_the_shortest() {
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader { bytes, at: 0 };
+            let number = reader.u64("a number")?;
+            reader.finish(number)
+        };
+        for (number, bytes) in [
+            (0, &[0][..]),
+            (127, &[0x7f]),
+            (128, &[0x80, 1]),
+            (16_383, &[0xff, 0x7f]),
+            (16_384, &[0x80, 0x80, 1]),
+            (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        ] {
+            assert_eq!(Writer(Vec::new()).u64(number).finish(), bytes);
+            assert_eq!(read(bytes), Ok(number));
+        }
+        let not = Err(Malformed { flaw: Flaw::Not("a number"), at: 0 });
+        assert_eq!(read(&[0x80, 0]), not, "longer than it has to be");
+        assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), not, "above 2^64");
+        assert_eq!(read(&[0xff; 11]), not, "no end");
+        assert_eq!(read(&[0x80]), Err(Malformed { flaw: Flaw::Ends("a number"), at: 1 }));
     }
 
     #[test]

@@ -12,8 +12,9 @@
 //! stored yet](Pending), the numbers that [are durable](Horizon), and the [`State`] that all entries form
 //! together. It does not know where they are stored.
 //!
-//! Byte forms are versioned, canonical and little-endian. Malformed bytes are an error with the flaw and its
-//! position, never a panic: a journal may come from a failing disk, and an import from a text editor.
+//! Byte forms are versioned and canonical, and a number takes as few bytes as it needs. Malformed bytes are
+//! an error with the flaw and its position, never a panic: a journal may come from a failing disk, and an
+//! import from a text editor.
 
 mod codec;
 mod horizon;

@@ -132,7 +132,7 @@ fn write_rules(to: Writer, rules: &Rules) -> Writer {
             Judging::Host => 1,
         })
         .duration(rules.judging_timeout)
-        .u16(rules.proposals_max)
+        .u64(rules.proposals_max.into())
 }
 
 fn read_rules(from: &mut Reader<'_>) -> Result<Rules, Malformed> {

@@ -92,7 +92,7 @@ const WHOLE_BYTES_MAX: u8 = 16;
 fn write_last(to: Writer, last: LastAnswer) -> Writer {
     let to = to.u64(last.turn.get());
     match last.mark {
-        Mark::Whole { len, bytes } => to.u8(len).bytes(&bytes),
+        Mark::Whole { len, bytes } => to.u8(len).bytes(&bytes[..len.into()]),
         Mark::Digest(digest) => to.u8(WHOLE_BYTES_MAX + 1).bytes(&digest),
     }
 }
@@ -100,16 +100,14 @@ fn write_last(to: Writer, last: LastAnswer) -> Writer {
 fn read_last(from: &mut Reader<'_>) -> Result<LastAnswer, Malformed> {
     let number = |from: &mut Reader<'_>| from.u64("the turn of the last answer");
     let turn = from.sensible("the number of a turn", number, TurnNumber::new)?;
-    let mark = |from: &mut Reader<'_>| {
-        Ok((from.u8("the length of an answer")?, from.array::<16>("the mark of an answer")?))
-    };
-    let mark = from.sensible("the mark of an answer", mark, |(len, bytes)| match len {
-        0..=WHOLE_BYTES_MAX => {
-            let is_padded = bytes[usize::from(len)..].iter().all(|&byte| byte == 0);
-            is_padded.then_some(Mark::Whole { len, bytes })
+    let len = from.one_of("the length of an answer", |len| (len <= WHOLE_BYTES_MAX + 1).then_some(len))?;
+    let mark = match from.bytes(len.min(WHOLE_BYTES_MAX).into(), "the mark of an answer")? {
+        digest if len > WHOLE_BYTES_MAX => Mark::Digest(digest.try_into().expect("16 bytes")),
+        answer => {
+            let mut bytes = [0; WHOLE_BYTES_MAX as usize];
+            bytes[..len.into()].copy_from_slice(answer);
+            Mark::Whole { len, bytes }
         }
-        len if len == WHOLE_BYTES_MAX + 1 => Some(Mark::Digest(bytes)),
-        _ => None,
-    })?;
+    };
     Ok(LastAnswer { turn, mark })
 }

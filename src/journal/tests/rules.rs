@@ -254,11 +254,11 @@ fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
     for (id, says) in [
         ("14\n".to_owned(), format!("id is damaged: it does not belong to a journal... {BACKUP}")),
         (
-            "taketurns journal\nformat 2\n".to_owned(),
-            "id has format 2, but this program reads format 3... run the program that wrote it, or --export with that one and --import with this one".to_owned(),
+            "taketurns journal\nformat 3\n".to_owned(),
+            "id has format 3, but this program reads format 4... run the program that wrote it, or --export with that one and --import with this one".to_owned(),
         ),
         (
-            format!("taketurns journal\nformat 3\nepoch {NEW}\n"),
+            format!("taketurns journal\nformat 4\nepoch {NEW}\n"),
             format!("turns.redb has epoch {OLD}, but id has {NEW}... {GO_ON}"),
         ),
     ] {
@@ -362,7 +362,7 @@ fn an_import_that_is_spoilt_is_an_error_that_names_a_line() {
         error(&twice.join("\n"));
     }
     for (old, new, says) in [
-        ("\"format\":3", "\"format\":4", "1: it has format 4, but this program reads format 3"),
+        ("\"format\":4", "\"format\":5", "1: it has format 5, but this program reads format 4"),
         ("\"entry\":\"ring\"", "\"entry\":\"rang\"", "2: unknown variant `rang`"),
         ("\"min_seats\":", "\"min_seats\":-", "2: invalid value"),
         ("\"weight_max\":", "\"weight_max\":1000", "2: invalid value"),
