@@ -258,7 +258,7 @@ impl<'a> Redacted<'a> {
         while at < text.len() {
             if let Some(key) = Redacted::secret_key(&text[at..]) {
                 let (shown, value) = text.split_at(at + key);
-                // A person may type a space in front of it.
+                // A person may type spaces around the `=`.
                 let value = value.trim_ascii_start();
                 let end = value.iter().position(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
                 return Some((shown, &value[end.unwrap_or(value.len())..]));
@@ -274,8 +274,12 @@ impl<'a> Redacted<'a> {
 
     /// The length of the key and `=` that `text` begins with, if the value must not be shown.
     fn secret_key(text: &[u8]) -> Option<usize> {
-        let begins = |key: &&[u8]| text.get(..key.len()).is_some_and(|head| head.eq_ignore_ascii_case(key));
-        [&b"resume="[..], b"token="].into_iter().find(begins).map(<[u8]>::len)
+        let behind = |key: &&[u8]| {
+            let (head, behind) = text.split_at_checked(key.len())?;
+            head.eq_ignore_ascii_case(key).then(|| behind.trim_ascii_start())
+        };
+        let behind = [&b"resume"[..], b"token"].iter().find_map(behind)?;
+        behind.starts_with(b"=").then(|| text.len() - behind.len() + 1)
     }
 }
 
@@ -343,6 +347,8 @@ mod tests {
             (b"WATCH xtoken=resume=a", "WATCH xtoken=..."),
             (b"ANSWER :\xff\x1b", "ANSWER :\\xff\\x1b"),
             (b"JOIN ann resume= 0f ring=x", "JOIN ann resume=... ring=x"),
+            (b"JOIN ann token \t= ey.J ring=x", "JOIN ann token \\t=... ring=x"),
+            (b"JOIN ann token ey", "JOIN ann token ey"),
             (b"token=", "token=..."),
             (b"0123456789abcdef0123456789ABCDEF", "..."),
             (b"ume=0123456789abcdef0 ring=x", "ume=... ring=x"),
