@@ -73,13 +73,12 @@ fn campaign(mut candidate: Candidate, news: &Sender<Result<EtcdStore, String>>, 
             continue;
         }
         last = Some(wait.clone());
-        // The page tells it before the log does, so that whoever reads the line finds it there.
+        // The page shows it before this line is logged, so that whoever reads the line finds it there.
         let shown = handle.run(move |driver, _| {
-            // Of etcd that does not answer the library has said why, once.
-            let words = (!matches!(wait, Wait::NoAnswer(_))).then(|| wait.words());
             driver.protocol_mut().wait = wait;
-            if let Some(words) = words {
-                info!("{words}");
+            // Of etcd that does not answer the library has said why, once.
+            if !matches!(driver.protocol().wait, Wait::NoAnswer(_)) {
+                info!("{}", driver.protocol().wait.words());
             }
         });
         if shown.is_err() {

@@ -11,8 +11,8 @@
 //!    one is durable;
 //! 3. all other seats follow, which are newcomers or say again what they were.
 //!
-//! A ring that was forgotten and made again in between has its new seats above the places of the old ones, so
-//! each old one is deleted in the first step.
+//! A ring that was forgotten and made again within one commit has its new seats above the places of the old
+//! ones, so each old seat with an entry of its own is deleted in the first step.
 //!
 //! Nothing is said before the last part is durable, so nobody has heard of a part.
 
@@ -229,10 +229,10 @@ mod tests {
             let mut rng = Rng::with_seed(seed);
             let mut state = tests::state(&mut rng, 3);
             for ring in state.rings.values_mut() {
-                // Room to go on.
+                // Places begin at 1, and there is room to go on.
+                ring.ring.last_place = 0;
                 ring.ring.last_turn >>= 1;
                 ring.ring.lease = None;
-                ring.ring.last_place = 0;
                 ring.ring.tags_given >>= 1;
                 ring.ring.virtual_time.given = 0;
                 ring.seats.clear();

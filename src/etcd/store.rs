@@ -82,17 +82,30 @@ impl EtcdStore {
         }
     }
 
-    /// The state of a shard; whether its epoch has to be stored first.
+    /// The state of a shard; whether its epoch has to be stored first. An error says what is wrong with it,
+    /// and what to do.
     fn state(&self, shard: &Shard) -> Result<(State, bool), String> {
         let Fresh { epoch, is_wanted } = self.fresh;
         if shard.seq.is_none() && shard.entries.is_empty() {
             return Ok((State::new(MetaValue { epoch, forgotten_turn: 0 }), true));
         }
+        let is_damaged = |what: &dyn fmt::Display| {
+            format!(
+                "is damaged: {what}; put a snapshot back and start with --new-epoch, or delete all keys below it to \
+                 begin anew"
+            )
+        };
         if shard.seq.is_none() {
-            return Err("the key seq is missing, and there are entries".to_owned());
+            return Err(is_damaged(&"the key seq is missing, and there are entries"));
         }
         let entries = shard.entries.iter().map(|(key, value)| (&key[..], &value[..]));
-        let mut state = State::read(entries).map_err(|damaged| damaged.to_string())?;
+        let mut state = State::read(entries).map_err(|damaged| match damaged.is_of_another_version() {
+            true => format!(
+                "was written by another version of this program: {damaged}; run that one, or delete all keys \
+                 below it to begin anew"
+            ),
+            false => is_damaged(&damaged),
+        })?;
         if is_wanted {
             state.meta.epoch = epoch;
         }
@@ -108,12 +121,9 @@ impl Store for EtcdStore {
     fn load(&mut self) -> Result<State, Lost> {
         let shard = self.read()?;
         let (state, is_new) = self.state(&shard).map_err(|what| {
-            let prefix = String::from_utf8_lossy(&self.keys.begin()).into_owned();
-            let advice =
-                "put a snapshot back and start with --new-epoch, or delete all keys below it to begin anew";
-            Lost::Failed(io::Error::other(format!(
-                "etcd: what is stored below {prefix} is damaged: {what}; {advice}"
-            )))
+            let prefix = self.keys.begin();
+            let prefix = String::from_utf8_lossy(&prefix);
+            Lost::Failed(io::Error::other(format!("etcd: what is stored below {prefix} {what}")))
         })?;
         if is_new {
             self.commit_part(&[Change::Put { key: Key::Meta, value: state.meta.encode() }])?;

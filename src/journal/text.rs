@@ -165,8 +165,8 @@ pub(super) fn read(mut from: impl BufRead) -> Result<State, Fault> {
 
 fn begin(line: &Line) -> Result<State, String> {
     match line {
-        // Format 2 has the same lines.
-        Line::Journal { format: 2..=FORMAT, epoch, forgotten_turn } => {
+        // Formats 2 and 3 have the same lines.
+        Line::Journal { format: 2 | 3 | FORMAT, epoch, forgotten_turn } => {
             let epoch: Epoch = epoch.parse().map_err(|error| format!("epoch: {error}"))?;
             Ok(State::new(MetaValue { epoch, forgotten_turn: *forgotten_turn }))
         }

@@ -22,12 +22,12 @@ pub enum Flaw {
     Ends(&'static str),
     /// This many bytes follow the last field.
     Rest(usize),
-    /// The value was written by a newer version of this program.
-    Newer {
-        /// Its version.
+    /// The value was written by another version of this program.
+    Version {
+        /// The version of the value.
         found: u8,
-        /// The newest version that this program reads.
-        newest: u8,
+        /// The version that this program reads.
+        read: u8,
     },
     /// The bytes are not this field.
     Not(&'static str),
@@ -39,8 +39,8 @@ impl fmt::Display for Malformed {
         match self.flaw {
             Flaw::Ends(field) => write!(f, "it ends at byte {at}, before {field}"),
             Flaw::Rest(bytes) => write!(f, "{bytes} bytes too many from byte {at}"),
-            Flaw::Newer { found, newest } => {
-                write!(f, "its version is {found}, but this program reads up to {newest}")
+            Flaw::Version { found, read } => {
+                write!(f, "its version is {found}, but this program reads {read}")
             }
             Flaw::Not(field) => write!(f, "byte {at} is not {field}"),
         }
@@ -119,8 +119,8 @@ impl<'b> Reader<'b> {
         let mut reader = Reader { bytes, at: 0 };
         match reader.u8("its version")? {
             VERSION => Ok(reader),
-            ..VERSION => Err(Malformed { flaw: Flaw::Not("a version that this program reads"), at: 0 }),
-            found => Err(Malformed { flaw: Flaw::Newer { found, newest: VERSION }, at: 0 }),
+            0 => Err(Malformed { flaw: Flaw::Not("a version"), at: 0 }),
+            found => Err(Malformed { flaw: Flaw::Version { found, read: VERSION }, at: 0 }),
         }
     }
 
@@ -240,9 +240,9 @@ mod tests {
         assert_eq!(name(&[2, 2, b'o', b'k']).map(|name| name.to_string()), Ok("ok".to_owned()));
         for (bytes, says) in [
             (&[][..], "it ends at byte 0, before its version"),
-            (&[0; 9], "byte 0 is not a version that this program reads"),
-            (&[1, 1], "byte 0 is not a version that this program reads"),
-            (&[3, 1], "its version is 3, but this program reads up to 2"),
+            (&[0; 9], "byte 0 is not a version"),
+            (&[1, 1], "its version is 1, but this program reads 2"),
+            (&[3, 1], "its version is 3, but this program reads 2"),
             (&[2], "it ends at byte 1, before its name"),
             (&[2, 3, b'o', b'k'], "it ends at byte 4, before its name"),
             (&[2, 1, b' '], "byte 1 is not its name"),

@@ -92,7 +92,7 @@ const WHOLE_BYTES_MAX: u8 = 16;
 fn write_last(to: Writer, last: LastAnswer) -> Writer {
     let to = to.u64(last.turn.get());
     match last.mark {
-        Mark::Whole { len, bytes } => to.u8(len).bytes(&bytes[..len.into()]),
+        Mark::Whole { len, bytes } => to.u8(len).bytes(bytes.get(..len.into()).unwrap_or(&bytes)),
         Mark::Digest(digest) => to.u8(WHOLE_BYTES_MAX + 1).bytes(&digest),
     }
 }

@@ -186,10 +186,10 @@ pub enum Wrong {
 }
 
 impl Damaged {
-    /// Returns whether the entry was written by a newer version of this program.
+    /// Returns whether the entry was written by another version of this program.
     #[must_use]
-    pub fn is_newer(&self) -> bool {
-        matches!(self.wrong, Wrong::Value(Malformed { flaw: super::Flaw::Newer { .. }, .. }))
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self.wrong, Wrong::Value(Malformed { flaw: super::Flaw::Version { .. }, .. }))
     }
 }
 

@@ -272,7 +272,7 @@ impl<'a> Redacted<'a> {
         None
     }
 
-    /// The length of the key and `=` that `text` begins with, if the value must not be shown.
+    /// The length of the key, blanks and `=` that `text` begins with, if the value must not be shown.
     fn secret_key(text: &[u8]) -> Option<usize> {
         let behind = |key: &&[u8]| {
             let (head, behind) = text.split_at_checked(key.len())?;

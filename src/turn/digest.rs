@@ -39,7 +39,7 @@ impl<S: Hash> Scheduler<S> {
     #[must_use]
     pub fn digest(&self, now: Instant) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.lives, self.seats, self.turn_floor, self.draining).hash(&mut hasher);
+        (self.lives, self.seats, self.turn_floor, self.place_floor, self.draining).hash(&mut hasher);
         self.returning.due.map(|due| distance(now, due)).hash(&mut hasher);
         for (slot, ring) in &self.rings {
             slot.hash(&mut hasher);

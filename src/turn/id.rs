@@ -65,8 +65,8 @@ impl SeatId {
         self.ring
     }
 
-    /// Returns the seat's number in its ring, in the order in which seats were made: from 1, or from above
-    /// the numbers of rings that were forgotten before.
+    /// Returns the seat's number in its ring, counted in the order in which seats were made: from 1, or on
+    /// from the highest number of a seat in any ring forgotten before.
     ///
     /// # Examples
     ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::id::SLOTS_MAX;
+use super::id::{PLACE_MAX, SLOTS_MAX};
 use super::lease::Clock;
 use super::ring::{Ring, Stays};
 use super::seat::Seat;
@@ -530,7 +530,9 @@ impl<S> Scheduler<S> {
         match &ring.rules {
             _ if self.draining => Err(JoinError::Draining),
             rules if rules.seats_max.is_some_and(|max| ring.seats.len() >= max) => Err(JoinError::RingFull),
-            _ if self.seats >= self.config.max_seats.min(SLOTS_MAX) => Err(JoinError::SeatsFull),
+            _ if self.seats >= self.config.max_seats.min(SLOTS_MAX) || ring.last_place >= PLACE_MAX => {
+                Err(JoinError::SeatsFull)
+            }
             _ => Ok(()),
         }
     }

@@ -19,9 +19,9 @@ use crate::time::{Instant, Nanos};
 pub struct RingValue {
     /// Its rules.
     pub rules: Rules,
-    /// The number of the last turn that was granted, 0 if none was.
+    /// The number of the last turn that was granted; before the first, the number above which it begins.
     pub last_turn: u64,
-    /// The [number](SeatId::place) of the last seat that was created, 0 if none was.
+    /// The [number](SeatId::place) of the last seat that was created; before the first, as with turns.
     pub last_place: u64,
     /// The tag of the last turn that was granted from the queue.
     pub virtual_time: Tag,

@@ -1078,13 +1078,15 @@ fn a_restored_ring_takes_no_more_seats_than_there_is_room_for() {
         let config = SchedulerConfig { max_seats, ..SchedulerConfig::default() };
         let mut scheduler = Scheduler::new(config).expect("rules that make sense");
         let value = RingValue { last_place, ..value.clone() };
-        scheduler.restore(table.now, &value, orders, Duration::ZERO).map(|made| made.is_some())
+        let (ring, _) = scheduler.restore(table.now, &value, orders, Duration::ZERO)?.expect("it has seats");
+        Ok(scheduler.may_join(ring))
     };
-    assert_eq!(restored(3, value.last_place), Ok(true));
+    assert_eq!(restored(4, value.last_place), Ok(Ok(())));
     assert_eq!(restored(2, value.last_place), Err(JoinError::SeatsFull));
     let highest = (1 << 40) - 1;
-    assert_eq!(restored(3, highest), Ok(true));
-    assert_eq!(restored(3, highest + 1), Err(JoinError::SeatsFull));
+    assert_eq!(restored(4, highest - 1), Ok(Ok(())));
+    assert_eq!(restored(4, highest), Ok(Err(JoinError::SeatsFull)), "seats have no more numbers");
+    assert_eq!(restored(4, highest + 1), Err(JoinError::SeatsFull));
 }
 
 #[test]

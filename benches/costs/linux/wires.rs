@@ -19,7 +19,7 @@ use super::{calls, instructions, memory, processor};
 
 /// Instructions of a turn.
 const INSTRUCTIONS_MAX: [(Wire, f64); 3] =
-    [(Wire::WebSocket, 4_250.0), (Wire::Tls, 8_650.0), (Wire::Both, 11_450.0)];
+    [(Wire::WebSocket, 4_250.0), (Wire::Tls, 8_550.0), (Wire::Both, 11_350.0)];
 /// Bytes of a waiting connection.
 const BYTES_MAX: [(Wire, f64); 3] = [(Wire::WebSocket, 800.0), (Wire::Tls, 4_600.0), (Wire::Both, 4_600.0)];
 /// Megabytes of a server with 10,000 clients over TLS.

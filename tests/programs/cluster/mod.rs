@@ -489,6 +489,36 @@ fn over_tls_both_sides_show_a_certificate() {
     go_on(&servers.addresses[1], &welcomes);
 }
 
+/// Each start ends with one line that says what to do, and changes nothing.
+#[test]
+fn entries_that_a_server_cannot_read_end_it_with_a_way_out() {
+    let Some(etcd) = Etcd::single("http", &[]) else { return };
+    let servers = Servers::new(&etcd);
+    let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+    let put = |key: &str, value: &[u8]| {
+        let (key, value) = (base64(format!("/taketurns/games/0/{key}").as_bytes()), base64(value));
+        etcd.ask("/v3/kv/put", "", &format!(r#"{{"key":"{key}","value":"{value}"}}"#));
+    };
+    let refuses = |words: &'static str| {
+        for _ in 0..2 {
+            let mut server = servers.start(0);
+            server.expect_exit(1, PATIENCE);
+            let lines = complaints(&server);
+            let begin = "etcd: what is stored below /taketurns/games/0/ ";
+            assert!(lines.len() == 1 && lines[0].contains(&format!("{begin}{words}")), "{lines:?}");
+            assert!(lines[0].ends_with("delete all keys below it to begin anew"), "{lines:?}");
+        }
+    };
+    put("m", &[1, 0, 0]);
+    refuses("is damaged: the key seq is missing, and there are entries; put a snapshot back");
+    put("seq", b"5-1");
+    refuses(
+        "was written by another version of this program: entry m: its version is 1, but this program reads ",
+    );
+    put("m", &[0, 0]);
+    refuses("is damaged: entry m: byte 0 is not a version; put a snapshot back");
+}
+
 /// A user who may use the keys of one cluster, and nothing else.
 fn with_user(etcd: &Etcd) -> String {
     let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
