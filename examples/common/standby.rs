@@ -73,7 +73,7 @@ fn campaign(mut candidate: Candidate, news: &Sender<Result<EtcdStore, String>>, 
             continue;
         }
         last = Some(wait.clone());
-        // The page shows it before this line is logged, so that whoever reads the line finds it there.
+        // The page comes first: a reader of the log may ask for it at once.
         let shown = handle.run(move |driver, _| {
             driver.protocol_mut().wait = wait;
             // Of etcd that does not answer the library has said why, once.

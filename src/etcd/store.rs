@@ -89,22 +89,22 @@ impl EtcdStore {
         if shard.seq.is_none() && shard.entries.is_empty() {
             return Ok((State::new(MetaValue { epoch, forgotten_turn: 0 }), true));
         }
-        let is_damaged = |what: &dyn fmt::Display| {
+        let damaged = |what: &dyn fmt::Display| {
             format!(
                 "is damaged: {what}; put a snapshot back and start with --new-epoch, or delete all keys below it to \
                  begin anew"
             )
         };
         if shard.seq.is_none() {
-            return Err(is_damaged(&"the key seq is missing, and there are entries"));
+            return Err(damaged(&"the key seq is missing, and there are entries"));
         }
         let entries = shard.entries.iter().map(|(key, value)| (&key[..], &value[..]));
-        let mut state = State::read(entries).map_err(|damaged| match damaged.is_of_another_version() {
+        let mut state = State::read(entries).map_err(|error| match error.is_of_another_version() {
             true => format!(
-                "was written by another version of this program: {damaged}; run that one, or delete all keys \
+                "was written by another version of this program: {error}; run that one, or delete all keys \
                  below it to begin anew"
             ),
-            false => is_damaged(&damaged),
+            false => damaged(&error),
         })?;
         if is_wanted {
             state.meta.epoch = epoch;

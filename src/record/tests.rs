@@ -194,8 +194,8 @@ fn noise_is_never_more_than_an_error() {
     }
 }
 
-/// A hand-over in a ring of two writes its entry: so many bytes are sent to etcd, and those of many rings
-/// share a page on a disk.
+/// A hand-over in a ring of two writes its entry, so its size is the cost of a turn in etcd, and decides how
+/// many rings share a page of a journal.
 #[test]
 fn values_have_the_planned_sizes() {
     let mut oak = oak().rings.into_values().next().expect("a ring");

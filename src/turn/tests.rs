@@ -1082,6 +1082,7 @@ fn a_restored_ring_takes_no_more_seats_than_there_is_room_for() {
         Ok(scheduler.may_join(ring))
     };
     assert_eq!(restored(4, value.last_place), Ok(Ok(())));
+    assert_eq!(restored(3, value.last_place), Ok(Err(JoinError::SeatsFull)), "there is room for just these");
     assert_eq!(restored(2, value.last_place), Err(JoinError::SeatsFull));
     let highest = (1 << 40) - 1;
     assert_eq!(restored(4, highest - 1), Ok(Ok(())));

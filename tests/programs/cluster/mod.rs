@@ -494,9 +494,8 @@ fn over_tls_both_sides_show_a_certificate() {
 fn entries_that_a_server_cannot_read_end_it_with_a_way_out() {
     let Some(etcd) = Etcd::single("http", &[]) else { return };
     let servers = Servers::new(&etcd);
-    let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
     let put = |key: &str, value: &[u8]| {
-        let (key, value) = (base64(format!("/taketurns/games/0/{key}").as_bytes()), base64(value));
+        let (key, value) = (base64(format!("/taketurns/games/0/{key}")), base64(value));
         etcd.ask("/v3/kv/put", "", &format!(r#"{{"key":"{key}","value":"{value}"}}"#));
     };
     let refuses = |words: &'static str| {
@@ -519,9 +518,12 @@ fn entries_that_a_server_cannot_read_end_it_with_a_way_out() {
     refuses("is damaged: entry m: byte 0 is not a version; put a snapshot back");
 }
 
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+}
+
 /// A user who may use the keys of one cluster, and nothing else.
 fn with_user(etcd: &Etcd) -> String {
-    let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
     let (from, end) = (base64("/taketurns/games/"), base64("/taketurns/games0"));
     let may = format!(r#"{{"permType":"READWRITE","key":"{from}","range_end":"{end}"}}"#);
     for (path, body) in [
