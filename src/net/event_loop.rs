@@ -464,6 +464,8 @@ impl<P: Protocol> EventLoop<P> {
             if !self.events.is_empty() {
                 return Ok(());
             }
+            // Whoever else wants this processor is likely to cause the next event.
+            std::thread::yield_now();
         }
         self.poll(timeout.map(|timeout| timeout - patience))
     }
@@ -502,6 +504,7 @@ impl<P: Protocol> EventLoop<P> {
         #[cfg(feature = "store")]
         if let Some(keeping) = &mut self.keeping {
             keeping.take_records(now, &mut self.driver);
+            self.busy_poll = keeping.busy_poll();
         }
         self.finish_companion(now)
     }

@@ -15,6 +15,8 @@ pub(super) struct Keeping {
     told: u64,
     /// Time to close it.
     limit: Duration,
+    /// How long the loop polls without sleeping in any case.
+    busy_poll: Duration,
 }
 
 impl Keeping {
@@ -24,8 +26,13 @@ impl Keeping {
         limit: Duration,
         busy_poll: Duration,
     ) -> Result<Keeping, Error> {
-        let thread = StoreThread::spawn(store, busy_poll, move || handle.wake()).map_err(Error::Thread)?;
-        Ok(Keeping { thread, told: 0, limit })
+        let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
+        Ok(Keeping { thread, told: 0, limit, busy_poll })
+    }
+
+    /// Returns how long the loop polls without sleeping.
+    pub(super) fn busy_poll(&self) -> Option<Duration> {
+        Some(self.thread.busy_poll().max(self.busy_poll)).filter(|patience| !patience.is_zero())
     }
 
     /// Returns when the store is over, unless it is renewed until then.

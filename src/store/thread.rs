@@ -1,5 +1,5 @@
-//! The thread that waits for a store in place of the loop. Apart from the clock and `etcd`, no other file may
-//! name a thread.
+//! The thread that waits for a store in place of the loop. Apart from this and `etcd`, no file may start a
+//! thread.
 //!
 //! ```text
 //! loop                                      thread
@@ -12,9 +12,13 @@
 //! At most one commit is under way, and everything that arrives meanwhile becomes the next one. So the
 //! records of all rings share syncs, the more of them the higher the load, and the latency stays that of one
 //! or two syncs.
+//!
+//! Waking a processor that sleeps takes about as long as a sync of a good disk. So while commits are quick,
+//! the thread polls for the next record for a moment before it sleeps, and the loop for the end of a commit.
+//! Both give the processor away whenever somebody else can use it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 use std::{fmt, io};
@@ -27,6 +31,13 @@ use crate::time::{BOUNDS, Buckets, Instant, bucket_of};
 /// The most batches of records on their way to the thread, one per pass. Beyond that they wait at the caller,
 /// merged by key, so that a slow disk costs no memory.
 const UNDER_WAY_MAX: usize = 64;
+
+/// A commit that takes no longer is quick, and worth being polled for.
+const QUICK: Duration = Duration::from_micros(400);
+
+/// The time for which the thread polls for the next record after a quick commit. A client on the same network
+/// has answered by then.
+const NEXT: Duration = Duration::from_micros(100);
 
 /// Calls a [`Store`] on a thread of its own.
 ///
@@ -56,7 +67,7 @@ const UNDER_WAY_MAX: usize = 64;
 ///
 /// // In a loop, `wake` wakes its poll.
 /// let (wake, woken) = channel();
-/// let mut store = StoreThread::spawn(Nowhere, Duration::ZERO, move || wake.send(()).unwrap_or_default())?;
+/// let mut store = StoreThread::spawn(Nowhere, move || wake.send(()).unwrap_or_default())?;
 /// store.submit(Record { seq: 1, changes: vec![Change::Delete { key: Key::Ring("oak".parse()?) }] });
 /// store.flush();
 /// woken.recv()?;
@@ -87,6 +98,8 @@ struct Shared {
     taken: AtomicUsize,
     /// The number up to which all records are durable.
     durable: AtomicU64,
+    /// The last commit was quick.
+    is_quick: AtomicBool,
     commits: Buckets<AtomicU64>,
     changes: AtomicU64,
     busy_nanos: AtomicU64,
@@ -117,22 +130,17 @@ pub const COMMIT_SECONDS: [f64; 17] = BOUNDS;
 
 impl StoreThread {
     /// Starts the thread. It calls `wake`, which must return quickly, whenever [`durable`](Self::durable) has
-    /// changed. After a commit it polls for the next record for `busy_poll` before it sleeps, as
-    /// [`DriverConfig::busy_poll`](crate::DriverConfig::busy_poll) says.
+    /// changed.
     ///
     /// # Errors
     ///
     /// When the system cannot start a thread.
-    pub fn spawn(
-        store: impl Store,
-        busy_poll: Duration,
-        wake: impl Fn() + Send + 'static,
-    ) -> io::Result<StoreThread> {
+    pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
         let (shared, expiry) = (Arc::<Shared>::default(), store.expiry());
         shared.bytes.store(store.bytes(), Ordering::Relaxed);
         let ((batches, from_loop), (to_loop, end)) = (channel(), channel());
         let (shared_by, wake) = (shared.clone(), Wake(wake));
-        let worker = Worker { batches: from_loop, busy_poll, end: to_loop, shared: shared_by, wake };
+        let worker = Worker { batches: from_loop, end: to_loop, shared: shared_by, wake };
         let run = move || {
             // The loop may be gone, and then needs no result.
             let _ = worker.end.send(worker.run(store));
@@ -181,6 +189,23 @@ impl StoreThread {
             Err(TryRecvError::Disconnected) => Err(gone()),
             Ok(Err(lost)) => Err(lost),
             Ok(Ok(())) => unreachable!("the thread closes the store only when it is told to"),
+        }
+    }
+
+    /// Returns how long the loop should poll without sleeping, because a commit that is under way is about
+    /// to end: at most 0.4 ms. It is zero if no record waits, or if the last commit took longer than that.
+    /// Between two polls, give the processor away with [`yield_now`](std::thread::yield_now).
+    ///
+    /// A loop that sleeps at once works as well. Each of its hand-overs then takes longer by the time that
+    /// the system needs to wake a processor; docs/PERFORMANCE.md has the figures.
+    #[must_use]
+    pub fn busy_poll(&self) -> Duration {
+        if self.last > self.shared.durable.load(Ordering::Acquire)
+            && self.shared.is_quick.load(Ordering::Relaxed)
+        {
+            QUICK
+        } else {
+            Duration::ZERO
         }
     }
 
@@ -253,7 +278,6 @@ impl<W: Fn()> Drop for Wake<W> {
 /// finds the result.
 struct Worker<W: Fn()> {
     batches: Receiver<Vec<Record>>,
-    busy_poll: Duration,
     end: Sender<Result<(), Lost>>,
     shared: Arc<Shared>,
     wake: Wake<W>,
@@ -282,6 +306,7 @@ impl<W: Fn()> Worker<W> {
             add(&self.shared.commits[bucket_of(took)], 1);
             add(&self.shared.changes, changed);
             self.shared.bytes.store(store.bytes(), Ordering::Relaxed);
+            self.shared.is_quick.store(took <= QUICK, Ordering::Relaxed);
             self.shared.durable.store(seq, Ordering::Release);
             (self.wake.0)();
         }
@@ -290,11 +315,11 @@ impl<W: Fn()> Worker<W> {
 
     /// Waits for a batch.
     fn next(&self) -> Result<Vec<Record>, RecvError> {
-        if !self.busy_poll.is_zero() {
+        if self.shared.is_quick.load(Ordering::Relaxed) {
             let since = now().instant;
-            while now().instant.saturating_duration_since(since) < self.busy_poll {
+            while now().instant.saturating_duration_since(since) < NEXT {
                 match self.batches.try_recv() {
-                    Err(TryRecvError::Empty) => std::hint::spin_loop(),
+                    Err(TryRecvError::Empty) => std::thread::yield_now(),
                     found => return found.map_err(|_| RecvError),
                 }
             }
@@ -362,7 +387,7 @@ mod tests {
             let ((leave, from_test), (to_test, committed)) = (sync_channel(1000), channel());
             let (wake, woken) = channel();
             let store = Gated { leave: from_test, committed: to_test };
-            let store = StoreThread::spawn(store, Duration::ZERO, move || wake.send(()).unwrap_or_default());
+            let store = StoreThread::spawn(store, move || wake.send(()).unwrap_or_default());
             World { store: store.expect("a thread"), leave, committed, woken, last: 0 }
         }
 
@@ -411,6 +436,33 @@ mod tests {
         assert_eq!(world.woken().ok(), Some(10));
         let counts = world.store.counts();
         assert_eq!((counts.commits, counts.changes, counts.records_waiting), (2, 9, 0));
+    }
+
+    #[test]
+    fn a_loop_polls_only_while_a_record_waits_and_commits_are_quick() {
+        let mut world = World::new();
+        assert_eq!(world.store.busy_poll(), Duration::ZERO, "nothing waits");
+        let mut may_poll = |mean_time: Duration| {
+            world.pass(1, 0);
+            let begun = now().instant;
+            world.commit();
+            while now().instant.saturating_duration_since(begun) < mean_time {
+                std::thread::yield_now();
+            }
+            world.allow(Leave::Commit);
+            world.woken().expect("a commit");
+            assert_eq!(world.store.busy_poll(), Duration::ZERO, "nothing waits");
+            world.pass(1, 0);
+            let patience = world.store.busy_poll();
+            world.commit();
+            world.allow(Leave::Commit);
+            world.woken().expect("a commit");
+            !patience.is_zero()
+        };
+        // On a busy machine, a commit can take long by itself.
+        assert!((0..1000).any(|_| may_poll(Duration::ZERO)), "no commit is quick");
+        assert!(!may_poll(2 * QUICK));
+        assert!((0..1000).any(|_| may_poll(Duration::ZERO)), "no commit is quick any more");
     }
 
     #[test]

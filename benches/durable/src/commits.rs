@@ -50,8 +50,7 @@ pub fn run(options: &Options, dir: &Path) -> Result<()> {
             })?);
         }
         let (wake, woken) = channel();
-        let mut thread =
-            StoreThread::spawn(journal, Duration::ZERO, move || wake.send(()).unwrap_or_default())?;
+        let mut thread = StoreThread::spawn(journal, move || wake.send(()).unwrap_or_default())?;
         let mut seq = 0;
         round.push(Series::of("1 through the thread", options.commits, || {
             seq += 1;

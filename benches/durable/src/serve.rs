@@ -25,8 +25,6 @@ pub enum Kind {
     Memory,
     /// In a journal.
     Journal,
-    /// In a journal, with a loop and a store that poll before they sleep.
-    BusyJournal,
     /// In memory, while the loop itself writes and syncs a file before it sends what a record caused.
     SyncInTheLoop,
     /// In a journal on a disk whose syncs take 50 ms longer.
@@ -34,10 +32,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str); 5] = [
+    const ALL: [(Kind, &'static str); 4] = [
         (Kind::Memory, "memory"),
         (Kind::Journal, "journal"),
-        (Kind::BusyJournal, "busy-journal"),
         (Kind::SyncInTheLoop, "sync-in-the-loop"),
         (Kind::SlowJournal, "slow-journal"),
     ];
@@ -51,9 +48,6 @@ pub fn kind(text: &str) -> Result<Kind, String> {
     let known = Kind::ALL.iter().find(|(_, name)| *name == text);
     known.map(|(kind, _)| *kind).ok_or_else(|| "no such kind of server".to_owned())
 }
-
-/// How long a busy loop polls: longer than a sync takes.
-const BUSY: Duration = Duration::from_millis(1);
 
 /// The additional time of a slow disk.
 pub const SLOW: Duration = Duration::from_millis(50);
@@ -86,12 +80,10 @@ pub fn run(kind: Kind, dir: &Path) -> Result<()> {
     match kind {
         Kind::Memory => serve(EventLoop::new(TurnServer::new(config, os_entropy())?)?),
         Kind::SyncInTheLoop => sync_in_the_loop(config, dir),
-        Kind::Journal | Kind::BusyJournal | Kind::SlowJournal => {
+        Kind::Journal | Kind::SlowJournal => {
             let mut journal = Journal::open(&dir.join("journal"), Epoch(1))?;
             let server = TurnServer::restore(now(), config, os_entropy(), &journal.load()?)?;
-            let busy_poll = if kind == Kind::BusyJournal { BUSY } else { Duration::ZERO };
-            let limits = DriverConfig { busy_poll, ..DriverConfig::default() };
-            let mut event_loop = EventLoop::with_config(server, limits)?;
+            let mut event_loop = EventLoop::new(server)?;
             let patience = Duration::from_secs(10);
             match kind {
                 Kind::SlowJournal => event_loop.store_in(Slow(journal), patience)?,
@@ -170,6 +162,17 @@ impl Server {
         BufReader::new(stdout).read_line(&mut port)?;
         server.addr.set_port(port.trim().parse().context("a server did not say where it listens")?);
         Ok(server)
+    }
+
+    /// Returns the processor time that it has used.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name of the program, in parentheses, may contain blanks. User and system time are the 14th and
+        // 15th field, in hundredths of a second.
+        let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).map(|field| field.parse().unwrap_or(0)).sum();
+        Ok(Duration::from_millis(10 * ticks))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use taketurns::journal::Journal;
 use taketurns::record::{
@@ -120,8 +119,7 @@ fn the_process_that_writes() {
     let begin = history.last();
     say(format!("\ndurable {begin}\n"));
     let (wake, woken) = channel();
-    let mut store = StoreThread::spawn(journal, Duration::ZERO, move || wake.send(()).unwrap_or_default())
-        .expect("a thread");
+    let mut store = StoreThread::spawn(journal, move || wake.send(()).unwrap_or_default()).expect("a thread");
     let mut said = begin;
     loop {
         while history.last() - said < WAITING_MAX {
