@@ -28,14 +28,14 @@ struct Client {
 }
 
 impl Crowd {
-    /// Joins one ring after another, and waits until each has a holder.
-    pub fn join(server: SocketAddr, rings: usize) -> Result<Crowd> {
+    /// Joins one ring after another, whose names begin with `prefix`, and waits until each has a holder.
+    pub fn join(server: SocketAddr, rings: usize, prefix: &str) -> Result<Crowd> {
         let (poll, events) = (Poll::new()?, Events::with_capacity(1024));
         let mut crowd = Crowd { poll, events, clients: Vec::new(), holders: Vec::new() };
         for nth in 0..2 * rings {
             let mut socket = std::net::TcpStream::connect(server).context("a client cannot connect")?;
             socket.set_nodelay(true)?;
-            socket.write_all(format!("JOIN client{nth} ring=r{}\n", nth / 2).as_bytes())?;
+            socket.write_all(format!("JOIN client{nth} ring={prefix}{}\n", nth / 2).as_bytes())?;
             socket.set_nonblocking(true)?;
             let mut socket = TcpStream::from_std(socket);
             crowd.poll.registry().register(&mut socket, Token(nth), Interest::READABLE)?;

@@ -9,10 +9,9 @@
 // commits.rs  the journal alone, and opening it
 // turns.rs    servers with it, without it, and with `fdatasync` in the loop
 // serve.rs    these servers, each a process of its own
-// crowd.rs    their clients
+// crowd.rs    their clients: a library, for `benches/locks` too
 
 mod commits;
-mod crowd;
 mod serve;
 mod turns;
 

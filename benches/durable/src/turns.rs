@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use crowd::Crowd;
 
 use crate::Options;
 use crate::commits::{Plain, spread};
-use crate::crowd::Crowd;
 use crate::serve::{Kind, SLOW, Server};
 
 /// Pings per connection.
@@ -36,7 +36,8 @@ fn one_ring(options: &Options, dir: &Path) -> Result<()> {
     let mut plain = Plain::new(&dir.join("sync"))?;
     let kinds = [Kind::Memory, Kind::SyncInTheLoop, Kind::Journal];
     let servers = kinds.map(|kind| Server::start(kind, dir, 1)).into_iter().collect::<Result<Vec<_>>>()?;
-    let mut crowds = servers.iter().map(|server| Crowd::join(server.addr, 1)).collect::<Result<Vec<_>>>()?;
+    let mut crowds =
+        servers.iter().map(|server| Crowd::join(server.addr, 1, "r")).collect::<Result<Vec<_>>>()?;
     let mut rounds = Vec::new();
     let used = |nth: usize| servers[nth].processor_time();
     let before = [used(0)?, used(1)?, used(2)?];
@@ -78,7 +79,7 @@ fn many_rings(options: &Options, dir: &Path, rings: usize) -> Result<()> {
     let servers =
         kinds.map(|kind| Server::start(kind, dir, rings)).into_iter().collect::<Result<Vec<_>>>()?;
     let mut crowds =
-        servers.iter().map(|server| Crowd::join(server.addr, rings)).collect::<Result<Vec<_>>>()?;
+        servers.iter().map(|server| Crowd::join(server.addr, rings, "r")).collect::<Result<Vec<_>>>()?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         rounds.push(crowds.iter_mut().map(|crowd| crowd.rate(options.turns)).collect::<Result<Vec<f64>>>()?);
@@ -99,7 +100,7 @@ fn many_rings(options: &Options, dir: &Path, rings: usize) -> Result<()> {
 /// one that always has a waiting `OK`.
 fn pings(dir: &Path) -> Result<()> {
     let server = Server::start(Kind::SlowJournal, dir, 1)?;
-    let mut crowd = Crowd::join(server.addr, 16)?;
+    let mut crowd = Crowd::join(server.addr, 16, "r")?;
     let addr = server.addr;
     let [idle, busy] = thread::scope(|scope| -> Result<[Vec<Duration>; 2]> {
         let idle = scope.spawn(move || Pinger::join(addr, "idle", "ring=idle demand=ask")?.play(false));

@@ -9,7 +9,7 @@
 // daemon.rs      a server's process
 // hand_over.rs   many clients that want the same lock
 // failures.rs    a holder that is killed, or stopped
-// rate.rs        clients and pairs that have a lock each
+// rate.rs        clients and pairs that have a lock each, and many pairs in one process
 // memory.rs      clients that wait
 
 mod contenders;
@@ -34,7 +34,7 @@ pub struct Options {
     /// the directory in which servers keep their files (default: the temporary folder)
     #[argh(option)]
     dir: Option<PathBuf>,
-    /// run one part only: hand-over, rate, pairs, memory or failures
+    /// run one part only: hand-over, rate, pairs, crowd, memory or failures
     #[argh(option)]
     only: Option<String>,
     /// compare only those whose names have one of these texts, with commas between
@@ -81,10 +81,9 @@ fn main() -> Result<()> {
     let above = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let dir = Scratch(above.join(format!("taketurns-locks-{}", std::process::id())));
     fs::create_dir(&dir.0).with_context(|| format!("cannot make {}", dir.0.display()))?;
-    let mut contenders = contenders::start(&dir.0)?;
-    if let Some(texts) = &options.of {
-        contenders.retain(|contender| texts.split(',').any(|text| contender.name.contains(text)));
-    }
+    let is_wanted =
+        |name: &str| options.of.as_ref().is_none_or(|texts| texts.split(',').any(|text| name.contains(text)));
+    let contenders = contenders::start(&dir.0, &is_wanted)?;
     let wants = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
     // The first, before a server has memory left over from something else.
     if wants("memory") {
@@ -98,6 +97,9 @@ fn main() -> Result<()> {
     }
     if wants("pairs") {
         rate::of_pairs(&options, &contenders);
+    }
+    if wants("crowd") {
+        rate::of_crowds(&options, &contenders)?;
     }
     if wants("failures") {
         failures::run(&contenders)?;

@@ -1,10 +1,12 @@
 //! Locks taken and given a second: by clients that have one each, which no other one wants, and by pairs that
-//! hand one over.
+//! hand one over. Each client has a thread. For servers of ours also by pairs on one poll, which takes less
+//! processor time.
 
 use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
+use crowd::Crowd;
 
 use crate::contenders::{Client, Contender, Lock};
 use crate::{Options, print_rows, spread};
@@ -22,6 +24,22 @@ pub fn of_singles(options: &Options, contenders: &[Contender]) {
 pub fn of_pairs(options: &Options, contenders: &[Contender]) {
     println!("## Hand-overs a second, by two clients of each lock that always want it\n");
     compare(options, contenders, 2);
+}
+
+/// Of pairs that one process plays.
+pub fn of_crowds(options: &Options, contenders: &[Contender]) -> Result<()> {
+    println!("## Hand-overs a second, by pairs that one process plays\n");
+    for contender in contenders.iter().filter(|contender| contender.is_ours()) {
+        for locks in LOCKS {
+            let mut crowd = Crowd::join(contender.daemon.addr, locks, &format!("crowd{locks}-"))?;
+            let turns = options.turns * locks.min(32);
+            let rates: Vec<f64> = (0..options.rounds).map(|_| crowd.rate(turns)).collect::<Result<_>>()?;
+            let [middle, low, high] = spread(rates);
+            println!("{}, {locks} locks: {middle:.0} ({low:.0} to {high:.0})", contender.name);
+        }
+    }
+    println!();
+    Ok(())
 }
 
 fn compare(options: &Options, contenders: &[Contender], clients: usize) {

@@ -63,6 +63,10 @@ pub struct Contender {
 }
 
 impl Contender {
+    pub fn is_ours(&self) -> bool {
+        self.name.starts_with("taketurns")
+    }
+
     pub fn connect(&self, client: Client<'_>) -> Result<Box<dyn Lock>> {
         // Two contenders may be one server.
         let letters: String = self.name.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -71,49 +75,91 @@ impl Contender {
     }
 }
 
-/// Starts all servers that there are.
-pub fn start(dir: &Path) -> Result<Vec<Contender>> {
+/// Starts the servers that there are, of those that a wanted contender needs.
+pub fn start(dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Contender>> {
+    use Group::{Disk, Games, Memory};
+    type Ways<'a> = &'a [(&'static str, Connect, bool, Group)];
+
     let mut contenders = Vec::new();
-    let mut add = |name, daemon: &Option<Rc<Daemon>>, connect, queues, group| {
-        if let Some(daemon) = daemon {
-            let daemon = Rc::clone(daemon);
-            contenders.push(Contender { name, daemon, connect, queues, group });
+    let mut add = |program: &str, start: &dyn Fn() -> Result<Option<Daemon>>, ways: Ways<'_>| -> Result<()> {
+        let wanted: Vec<_> = ways.iter().filter(|(name, ..)| is_wanted(name)).collect();
+        if wanted.is_empty() {
+            return Ok(());
         }
+        let Some(daemon) = start()?.map(Rc::new) else {
+            println!("SKIPPED: {program} is not installed.\n");
+            return Ok(());
+        };
+        contenders.extend(wanted.into_iter().map(|&(name, connect, queues, group)| {
+            let daemon = Rc::clone(&daemon);
+            Contender { name, daemon, connect, queues, group }
+        }));
+        Ok(())
     };
-    let of = |name: &str, started: Result<Option<Daemon>>| -> Result<Option<Rc<Daemon>>> {
-        let started = started?;
-        if started.is_none() {
-            println!("SKIPPED: {name} is not installed.\n");
-        }
-        Ok(started.map(Rc::new))
-    };
-    let ours = of("taketurns", taketurns::start().map(Some))?;
-    let redis = of("redis-server", redis::start(&dir.join("redis"), false))?;
-    let postgres = of("postgresql", postgres::start(&dir.join("postgres")))?;
-    add("taketurns", &ours, taketurns::connect as Connect, true, Group::Memory);
-    add("Redis, a list with one baton", &redis, redis::connect_to_baton, true, Group::Memory);
-    add("Redis, the lock of its documentation", &redis, redis::connect_to_lock, false, Group::Memory);
-    add("PostgreSQL, an advisory lock", &postgres, postgres::connect_to_advisory, true, Group::Memory);
-    let kept = of("taketurns", taketurns::start_with_journal(&dir.join("turns")).map(Some))?;
-    let synced = of("redis-server", redis::start(&dir.join("redis-synced"), true))?;
-    let etcd = of("etcd-server", etcd::start(&dir.join("etcd"), 1))?;
-    let cluster = of("etcd-server", etcd::start(&dir.join("cluster"), 3))?;
-    let over = of("etcd-server", taketurns::start_over(etcd::start(&dir.join("over"), 3)?))?;
-    let zookeeper = of("zookeeper", zookeeper::start(&dir.join("zookeeper"), 1))?;
-    let ensemble = of("zookeeper", zookeeper::start(&dir.join("ensemble"), 3))?;
-    add("taketurns with a journal", &kept, taketurns::connect, true, Group::Disk);
-    add("Redis, its lock, `appendfsync always`", &synced, redis::connect_to_lock, false, Group::Disk);
-    add("PostgreSQL, a row", &postgres, postgres::connect_to_row, false, Group::Disk);
-    add("etcd, its lock recipe, one member", &etcd, etcd::connect, true, Group::Disk);
-    add("taketurns over an etcd of three members", &over, taketurns::connect, true, Group::Disk);
-    add("etcd, its lock recipe, three members", &cluster, etcd::connect, true, Group::Disk);
-    add("ZooKeeper, its lock recipe, one server", &zookeeper, zookeeper::connect, true, Group::Disk);
-    add("ZooKeeper, its lock recipe, three servers", &ensemble, zookeeper::connect, true, Group::Disk);
-    let socket_io =
-        of("node, or what it needs: npm install --prefix benches/locks/node", node::start("socket_io.cjs"))?;
-    let boardgame_io = of("boardgame.io", node::start("boardgame_io.cjs"))?;
-    add("socket.io, a queue and a timer", &socket_io, node::connect_to_socket_io, true, Group::Games);
-    add("boardgame.io, a move each", &boardgame_io, node::connect_to_boardgame_io, true, Group::Games);
+    let ours = taketurns::connect as Connect;
+    add("taketurns", &|| taketurns::start().map(Some), &[("taketurns", ours, true, Memory)])?;
+    add(
+        "redis-server",
+        &|| redis::start(&dir.join("redis"), false),
+        &[
+            ("Redis, a list with one baton", redis::connect_to_baton, true, Memory),
+            ("Redis, the lock of its documentation", redis::connect_to_lock, false, Memory),
+        ],
+    )?;
+    add(
+        "postgresql",
+        &|| postgres::start(&dir.join("postgres")),
+        &[
+            ("PostgreSQL, an advisory lock", postgres::connect_to_advisory, true, Memory),
+            ("PostgreSQL, a row", postgres::connect_to_row, false, Disk),
+        ],
+    )?;
+    add(
+        "taketurns",
+        &|| taketurns::start_with_journal(&dir.join("turns")).map(Some),
+        &[("taketurns with a journal", ours, true, Disk)],
+    )?;
+    add(
+        "redis-server",
+        &|| redis::start(&dir.join("redis-synced"), true),
+        &[("Redis, its lock, `appendfsync always`", redis::connect_to_lock, false, Disk)],
+    )?;
+    add(
+        "etcd-server",
+        &|| etcd::start(&dir.join("etcd"), 1),
+        &[("etcd, its lock recipe, one member", etcd::connect, true, Disk)],
+    )?;
+    add(
+        "etcd-server",
+        &|| taketurns::start_over(etcd::start(&dir.join("over"), 3)?),
+        &[("taketurns over an etcd of three members", ours, true, Disk)],
+    )?;
+    add(
+        "etcd-server",
+        &|| etcd::start(&dir.join("cluster"), 3),
+        &[("etcd, its lock recipe, three members", etcd::connect, true, Disk)],
+    )?;
+    add(
+        "zookeeper",
+        &|| zookeeper::start(&dir.join("zookeeper"), 1),
+        &[("ZooKeeper, its lock recipe, one server", zookeeper::connect, true, Disk)],
+    )?;
+    add(
+        "zookeeper",
+        &|| zookeeper::start(&dir.join("ensemble"), 3),
+        &[("ZooKeeper, its lock recipe, three servers", zookeeper::connect, true, Disk)],
+    )?;
+    let from_npm = "node, or what it needs: npm install --prefix benches/locks/node";
+    add(
+        from_npm,
+        &|| node::start("socket_io.cjs"),
+        &[("socket.io, a queue and a timer", node::connect_to_socket_io, true, Games)],
+    )?;
+    add(
+        from_npm,
+        &|| node::start("boardgame_io.cjs"),
+        &[("boardgame.io, a move each", node::connect_to_boardgame_io, true, Games)],
+    )?;
     Ok(contenders)
 }
 
