@@ -34,6 +34,15 @@ pub enum Key {
 }
 
 impl Key {
+    /// Returns the ring that the entry belongs to.
+    #[must_use]
+    pub fn ring(&self) -> Option<Name> {
+        match *self {
+            Key::Meta => None,
+            Key::Ring(ring) | Key::Seat(ring, _) | Key::Host(ring) => Some(ring),
+        }
+    }
+
     /// Parses the byte form.
     ///
     /// # Errors

@@ -16,7 +16,11 @@
 //! Waking a processor that sleeps takes about as long as a sync of a good disk. So while commits are quick,
 //! the thread polls for the next record for a moment before it sleeps, and the loop for the end of a commit.
 //! Both give the processor away whenever somebody else can use it.
+//!
+//! While commits are slow, the thread waits for the rings of the last one before it begins the next. Their
+//! clients are answering just then, and a record that comes too late waits for two commits instead of one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -25,7 +29,8 @@ use std::{fmt, io};
 
 use super::{Expiry, Lost, Store};
 use crate::net::now;
-use crate::record::{Pending, Record};
+use crate::record::{Change, Pending, Record};
+use crate::session::Name;
 use crate::time::{BOUNDS, Buckets, Instant, bucket_of};
 
 /// The most batches of records on their way to the thread, one per pass. Beyond that they wait at the caller,
@@ -38,6 +43,13 @@ const QUICK: Duration = Duration::from_micros(400);
 /// The time for which the thread polls for the next record after a quick commit. A client on the same network
 /// has answered by then.
 const NEXT: Duration = Duration::from_micros(100);
+
+/// A commit that takes this long is slow: the next one waits for its rings. A journal on a good disk needs
+/// less even for hundreds of rings, and the loop has enough to do meanwhile.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// The longest time of a slow commit that counts. Clients answer sooner.
+const SLOW_MAX: Duration = Duration::from_millis(20);
 
 /// Calls a [`Store`] on a thread of its own.
 ///
@@ -274,6 +286,30 @@ impl<W: Fn()> Drop for Wake<W> {
     }
 }
 
+/// What the next commit consists of.
+#[derive(Default)]
+struct Next {
+    pending: Pending,
+    /// Rings of the last commit that have no record in this one yet, if the last one was slow.
+    awaited: HashSet<Name>,
+    /// The time of that commit.
+    after: Duration,
+}
+
+impl Next {
+    /// It comes after a commit of these rings that took so long.
+    fn follow(&mut self, rings: Vec<Name>, took: Duration) {
+        if took >= SLOW {
+            self.awaited.extend(rings);
+            self.after = took;
+        }
+    }
+}
+
+fn rings_of(changes: &[Change]) -> impl Iterator<Item = Name> {
+    changes.iter().filter_map(|change| change.key().ring())
+}
+
 /// The thread's side. `wake` is the last field, so that it is dropped after `end`, and the loop that it wakes
 /// finds the result.
 struct Worker<W: Fn()> {
@@ -285,15 +321,14 @@ struct Worker<W: Fn()> {
 
 impl<W: Fn()> Worker<W> {
     fn run(&self, mut store: impl Store) -> Result<(), Lost> {
-        let mut pending = Pending::default();
+        let mut next = Next::default();
         while let Ok(first) = self.next() {
-            let mut taken = 0;
             for batch in std::iter::once(first).chain(self.batches.try_iter()).take(UNDER_WAY_MAX) {
-                batch.into_iter().for_each(|record| pending.merge(record));
-                taken += 1;
+                self.add(batch, &mut next);
             }
-            self.shared.taken.fetch_add(taken, Ordering::Release);
-            let Record { seq, changes } = pending.take().expect("no batch is empty");
+            self.gather(&mut next);
+            let Record { seq, changes } = next.pending.take().expect("no batch is empty");
+            let rings: Vec<_> = rings_of(&changes).collect();
             let (begin, changed) = (now().instant, changes.len() as u128);
             if !changes.is_empty() {
                 store.commit(changes)?;
@@ -307,10 +342,34 @@ impl<W: Fn()> Worker<W> {
             add(&self.shared.changes, changed);
             self.shared.bytes.store(store.bytes(), Ordering::Relaxed);
             self.shared.is_quick.store(took <= QUICK, Ordering::Relaxed);
+            next.follow(rings, took.min(SLOW_MAX));
             self.shared.durable.store(seq, Ordering::Release);
             (self.wake.0)();
         }
         store.close()
+    }
+
+    fn add(&self, batch: Vec<Record>, next: &mut Next) {
+        for record in batch {
+            if !next.awaited.is_empty() {
+                for ring in rings_of(&record.changes) {
+                    next.awaited.remove(&ring);
+                }
+            }
+            next.pending.merge(record);
+        }
+        self.shared.taken.fetch_add(1, Ordering::Release);
+    }
+
+    /// Waits for the awaited rings: for half the time of the last commit, if one record follows another in an
+    /// eighth of it.
+    fn gather(&self, next: &mut Next) {
+        let since = now().instant;
+        while !next.awaited.is_empty() && now().instant.saturating_duration_since(since) < next.after / 2 {
+            let Ok(batch) = self.batches.recv_timeout(next.after / 8) else { break };
+            self.add(batch, next);
+        }
+        next.awaited.clear();
     }
 
     /// Waits for a batch.
@@ -334,7 +393,7 @@ mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
 
     use super::*;
-    use crate::record::{Change, Key, MetaValue, State};
+    use crate::record::{Key, MetaValue, State};
     use crate::session::Epoch;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -393,8 +452,11 @@ mod tests {
 
         /// Plays a pass with one record, which sets `place` to `value`.
         fn pass(&mut self, place: u64, value: u8) {
+            self.submit(vec![put(place, value)]);
+        }
+
+        fn submit(&mut self, changes: Vec<Change>) {
             self.last += 1;
-            let changes = vec![put(place, value)];
             self.store.submit(Record { seq: self.last, changes });
             self.store.flush();
         }
@@ -411,6 +473,13 @@ mod tests {
         fn woken(&mut self) -> Result<u64, Lost> {
             self.woken.recv_timeout(PATIENCE).expect("the loop is woken");
             self.store.durable()
+        }
+    }
+
+    fn pass_time(time: Duration) {
+        let begun = now().instant;
+        while now().instant.saturating_duration_since(begun) < time {
+            std::thread::yield_now();
         }
     }
 
@@ -442,13 +511,10 @@ mod tests {
     fn a_loop_polls_only_while_a_record_waits_and_commits_are_quick() {
         let mut world = World::new();
         assert_eq!(world.store.busy_poll(), Duration::ZERO, "nothing waits");
-        let mut may_poll = |mean_time: Duration| {
+        let mut may_poll = |time: Duration| {
             world.pass(1, 0);
-            let begun = now().instant;
             world.commit();
-            while now().instant.saturating_duration_since(begun) < mean_time {
-                std::thread::yield_now();
-            }
+            pass_time(time);
             world.allow(Leave::Commit);
             world.woken().expect("a commit");
             assert_eq!(world.store.busy_poll(), Duration::ZERO, "nothing waits");
@@ -463,6 +529,43 @@ mod tests {
         assert!((0..1000).any(|_| may_poll(Duration::ZERO)), "no commit is quick");
         assert!(!may_poll(2 * QUICK));
         assert!((0..1000).any(|_| may_poll(Duration::ZERO)), "no commit is quick any more");
+    }
+
+    /// Gathers after a commit of elm and oak that took so long. One record is there, and others come with
+    /// pauses. Returns which rings the next commit consists of.
+    fn gathered(took: Duration, there: &str, others: &[&str]) -> Vec<Change> {
+        let ring = |name: &str| Change::Delete { key: Key::Ring(name.parse().expect("a name")) };
+        let record = |seq, name: &str| vec![Record { seq, changes: vec![ring(name)] }];
+        let ((batches, from_loop), (end, _end)) = (channel(), channel());
+        let wake = Wake(|| {});
+        let worker = Worker { batches: from_loop, end, shared: Arc::default(), wake };
+        let mut next = Next::default();
+        next.follow(rings_of(&[ring("elm"), ring("oak")]).collect(), took);
+        worker.add(record(1, there), &mut next);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for (seq, name) in (2..).zip(others) {
+                    pass_time(Duration::from_millis(2));
+                    let _ = batches.send(record(seq, name));
+                }
+            });
+            worker.gather(&mut next);
+        });
+        next.pending.take().expect("a record").changes
+    }
+
+    #[test]
+    fn after_a_slow_commit_the_next_one_waits_for_its_rings_and_no_longer() {
+        let rings = |took, there, others: &[&str]| {
+            let name = |change: &Change| change.key().ring().expect("a ring").to_string();
+            gathered(took, there, others).iter().map(name).collect::<Vec<_>>()
+        };
+        // It would wait for an eighth of that, if it did not know that all are there.
+        let slow = 8 * PATIENCE;
+        assert_eq!(rings(slow, "elm", &["ash", "oak", "yew"]), ["elm", "ash", "oak"]);
+        assert_eq!(rings(slow, "ash", &["elm", "oak", "yew"]), ["ash", "elm", "oak"]);
+        assert_eq!(rings(SLOW, "ash", &[]), ["ash"], "nobody else comes");
+        assert_eq!(rings(SLOW / 2, "elm", &["oak"]), ["elm"], "a commit that was not slow");
     }
 
     #[test]
