@@ -98,8 +98,8 @@ pub struct DriverConfig {
     /// Waking a loop that sleeps takes most of the time of a hand-over. A loop that polls instead uses its
     /// whole processor while turns go round, and for this long after each one. Set it to a little more than
     /// clients take to answer, if a processor can be spared; see docs/PERFORMANCE.md. A host with a `Poll` of
-    /// its own does the same with a timeout of zero. With a store, a loop polls for the end of
-    /// quick commits in any case, as `StoreThread::busy_poll` says.
+    /// its own does the same with a timeout of zero. With a store, `EventLoop::run` polls for the end
+    /// of quick commits, too, as `StoreThread::busy_poll_until` says.
     pub busy_poll: Duration,
     /// Connections that the system queues before they are accepted. Default 4,096; the system may lower it.
     pub backlog: i32,

@@ -226,7 +226,7 @@ impl<P: Protocol> EventLoop<P> {
             return self.run_accompanied(on_event);
         }
         loop {
-            let goes_on = self.pass(self.driver.next_deadline(), None)?;
+            let goes_on = self.pass(self.driver.next_deadline(), None, self.busy_poll)?;
             while let Some(event) = self.driver.poll_event() {
                 on_event(&mut self.driver, event);
             }
@@ -300,7 +300,7 @@ impl<P: Protocol> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let goes_on = self.pass(self.next_deadline(), timeout);
+        let goes_on = self.pass(self.next_deadline(), timeout, self.busy_poll_of_all());
         // The next poll forgets the events of this one.
         if self.has_more && matches!(goes_on, Ok(_) | Err(Error::EventsPending)) {
             self.finish_more(self.clock.last())?;
@@ -310,8 +310,13 @@ impl<P: Protocol> EventLoop<P> {
 
     /// A pass without the companion, which must be made by `deadline`.
     #[inline(always)]
-    fn pass(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> Result<bool, Error> {
-        let was_due = self.wait(deadline, timeout).map_err(Error::Poll)?;
+    fn pass(
+        &mut self,
+        deadline: Option<Instant>,
+        timeout: Option<Duration>,
+        busy_poll: Option<Duration>,
+    ) -> Result<bool, Error> {
+        let was_due = self.wait(deadline, timeout, busy_poll).map_err(Error::Poll)?;
         let now = self.clock.now();
         #[cfg(feature = "store")]
         if unlikely(self.has_more) {
@@ -432,9 +437,15 @@ impl<P: Protocol> EventLoop<P> {
         self.handle_events(now)
     }
 
-    /// Waits for events, for the deadline of the driver, or for `timeout`, whichever is first. It does not
-    /// wait if the deadline has already passed, and returns whether it had.
-    fn wait(&mut self, deadline: Option<Instant>, timeout: Option<Duration>) -> io::Result<bool> {
+    /// Waits for events, for the deadline of the driver, or for `timeout`, whichever is first, and polls for
+    /// `busy_poll` before it sleeps. It does not wait if the deadline has already passed, and returns whether
+    /// it had.
+    fn wait(
+        &mut self,
+        deadline: Option<Instant>,
+        timeout: Option<Duration>,
+        busy_poll: Option<Duration>,
+    ) -> io::Result<bool> {
         if unlikely(deadline.is_some_and(|deadline| deadline <= self.clock.last().instant)) {
             self.poll(Some(Duration::ZERO))?;
             return Ok(true);
@@ -448,7 +459,7 @@ impl<P: Protocol> EventLoop<P> {
             (Some(a), Some(b)) => Some(a.min(b)),
             (timeout, None) | (None, timeout) => timeout,
         };
-        match self.busy_poll {
+        match busy_poll {
             None => self.poll(timeout)?,
             Some(patience) => self.spin_then_poll(patience, timeout)?,
         }
@@ -493,6 +504,15 @@ impl<P: Protocol> EventLoop<P> {
         deadline
     }
 
+    /// Returns how long to poll without sleeping.
+    fn busy_poll_of_all(&self) -> Option<Duration> {
+        #[cfg(feature = "store")]
+        if let Some(until) = self.keeping.as_ref().and_then(|keeping| keeping.busy_poll_until()) {
+            return self.busy_poll.max(Some(until.saturating_duration_since(self.clock.last().instant)));
+        }
+        self.busy_poll
+    }
+
     fn tell_companion(&mut self, now: Now) {
         if let Some(companion) = &mut self.companion {
             self.events.iter().for_each(|event| companion.handle_event(now, event));
@@ -504,7 +524,6 @@ impl<P: Protocol> EventLoop<P> {
         #[cfg(feature = "store")]
         if let Some(keeping) = &mut self.keeping {
             keeping.take_records(now, &mut self.driver);
-            self.busy_poll = keeping.busy_poll();
         }
         self.finish_companion(now)
     }
@@ -557,8 +576,7 @@ impl<P: Protocol + 'static> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn store_in(&mut self, store: impl Store, limit: Duration) -> Result<(), Error> {
-        self.keeping =
-            Some(Box::new(Keeping::new(store, self.handle(), limit, self.busy_poll.unwrap_or_default())?));
+        self.keeping = Some(Box::new(Keeping::new(store, self.handle(), limit)?));
         self.has_more = true;
         Ok(())
     }

@@ -15,8 +15,6 @@ pub(super) struct Keeping {
     told: u64,
     /// Time to close it.
     limit: Duration,
-    /// How long the loop polls without sleeping in any case.
-    busy_poll: Duration,
 }
 
 impl Keeping {
@@ -24,15 +22,14 @@ impl Keeping {
         store: impl Store,
         handle: Handle<P>,
         limit: Duration,
-        busy_poll: Duration,
     ) -> Result<Keeping, Error> {
         let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
-        Ok(Keeping { thread, told: 0, limit, busy_poll })
+        Ok(Keeping { thread, told: 0, limit })
     }
 
-    /// Returns how long the loop polls without sleeping.
-    pub(super) fn busy_poll(&self) -> Option<Duration> {
-        Some(self.thread.busy_poll().max(self.busy_poll)).filter(|patience| !patience.is_zero())
+    /// Returns until when the loop polls without sleeping.
+    pub(super) fn busy_poll_until(&self) -> Option<Instant> {
+        self.thread.busy_poll_until()
     }
 
     /// Returns when the store is over, unless it is renewed until then.

@@ -15,7 +15,7 @@
 //!
 //! Waking a processor that sleeps takes about as long as a sync of a good disk. So while commits are quick,
 //! the thread polls for the next record for a moment before it sleeps, and the loop for the end of a commit.
-//! Both give the processor away whenever somebody else can use it.
+//! Both yield to others between two polls.
 //!
 //! While commits are slow, the thread waits for the rings of the last one before it begins the next. Their
 //! clients are answering just then, and a record that comes too late waits for two commits instead of one.
@@ -37,18 +37,18 @@ use crate::time::{BOUNDS, Buckets, Instant, bucket_of};
 /// merged by key, so that a slow disk costs no memory.
 const UNDER_WAY_MAX: usize = 64;
 
-/// A commit that takes no longer is quick, and worth being polled for.
+/// A commit that takes no longer is quick, and worth polling for.
 const QUICK: Duration = Duration::from_micros(400);
 
-/// The time for which the thread polls for the next record after a quick commit. A client on the same network
+/// The time for which the thread polls for the next record after a quick commit. A client on the same machine
 /// has answered by then.
-const NEXT: Duration = Duration::from_micros(100);
+const POLL_FOR_RECORD: Duration = Duration::from_micros(100);
 
-/// A commit that takes this long is slow: the next one waits for its rings. A journal on a good disk needs
-/// less even for hundreds of rings, and the loop has enough to do meanwhile.
+/// A store of which two commits in a row take this long is slow: the next one waits for the rings of the
+/// last. A journal on a good disk is quicker even for hundreds of rings, and the loop is busy meanwhile.
 const SLOW: Duration = Duration::from_millis(1);
 
-/// The longest time of a slow commit that counts. Clients answer sooner.
+/// A commit that takes longer is treated as if it took this long: clients answer sooner than that.
 const SLOW_MAX: Duration = Duration::from_millis(20);
 
 /// Calls a [`Store`] on a thread of its own.
@@ -99,6 +99,10 @@ pub struct StoreThread {
     expiry: Option<Expiry>,
     /// The number of the last submitted record.
     last: u64,
+    /// The number up to which the loop knows all records to be durable.
+    told: u64,
+    /// When the commit under way is no longer quick.
+    busy_until: Option<Instant>,
     /// The number of batches sent to the thread; wraps around.
     sent: usize,
 }
@@ -160,12 +164,26 @@ impl StoreThread {
         #[expect(clippy::disallowed_methods, reason = "a loop must not wait for a disk")]
         std::thread::Builder::new().name("taketurns-store".to_owned()).spawn(run)?;
         let (batch, pending) = (Vec::new(), Pending::default());
-        Ok(StoreThread { batches, end, shared, batch, pending, expiry, last: 0, sent: 0 })
+        Ok(StoreThread {
+            batches,
+            end,
+            shared,
+            batch,
+            pending,
+            expiry,
+            last: 0,
+            told: 0,
+            busy_until: None,
+            sent: 0,
+        })
     }
 
     /// Accepts a record to be stored. Its number must be higher than any before. It is kept until
     /// [`flush`](Self::flush) sends it.
     pub fn submit(&mut self, record: Record) {
+        if self.busy_until.is_none() {
+            self.busy_until = Some(now().instant + QUICK);
+        }
         self.last = record.seq;
         self.batch.push(record);
     }
@@ -197,28 +215,28 @@ impl StoreThread {
     /// [`Lost`], once: nothing more will be stored. Forget all records that are not known to be durable.
     pub fn durable(&mut self) -> Result<u64, Lost> {
         match self.end.try_recv() {
-            Err(TryRecvError::Empty) => Ok(self.shared.durable.load(Ordering::Acquire)),
+            Err(TryRecvError::Empty) => {
+                let durable = self.shared.durable.load(Ordering::Acquire);
+                if durable > self.told {
+                    self.told = durable;
+                    self.busy_until = (self.last > durable).then(|| now().instant + QUICK);
+                }
+                Ok(durable)
+            }
             Err(TryRecvError::Disconnected) => Err(gone()),
             Ok(Err(lost)) => Err(lost),
             Ok(Ok(())) => unreachable!("the thread closes the store only when it is told to"),
         }
     }
 
-    /// Returns how long the loop should poll without sleeping, because a commit that is under way is about
-    /// to end: at most 0.4 ms. It is zero if no record waits, or if the last commit took longer than that.
-    /// Between two polls, give the processor away with [`yield_now`](std::thread::yield_now).
+    /// Returns until when the loop should poll without sleeping: for 0.4 ms from the beginning of a commit,
+    /// if the last one took no longer. Between two polls, [yield](std::thread::yield_now).
     ///
-    /// A loop that sleeps at once works as well. Each of its hand-overs then takes longer by the time that
-    /// the system needs to wake a processor; docs/PERFORMANCE.md has the figures.
+    /// A loop that sleeps at once works as well. Each of its hand-overs then takes longer, by as much as the
+    /// system needs to wake a processor; docs/PERFORMANCE.md has the figures.
     #[must_use]
-    pub fn busy_poll(&self) -> Duration {
-        if self.last > self.shared.durable.load(Ordering::Acquire)
-            && self.shared.is_quick.load(Ordering::Relaxed)
-        {
-            QUICK
-        } else {
-            Duration::ZERO
-        }
+    pub fn busy_poll_until(&self) -> Option<Instant> {
+        self.busy_until.filter(|_| self.shared.is_quick.load(Ordering::Relaxed))
     }
 
     /// Returns when the store [is over](Store::expiry), unless it is renewed until then; `None` if nobody can
@@ -287,21 +305,49 @@ impl<W: Fn()> Drop for Wake<W> {
 }
 
 /// What the next commit consists of.
-#[derive(Default)]
-struct Next {
+struct NextCommit {
     pending: Pending,
-    /// Rings of the last commit that have no record in this one yet, if the last one was slow.
+    /// The rings of the last commit that have no record in this one yet.
     awaited: HashSet<Name>,
-    /// The time of that commit.
-    after: Duration,
+    /// When they are awaited no longer.
+    until: Instant,
+    /// The longest time that they are awaited without any record.
+    pause: Duration,
+    /// The time of the last commit.
+    last_took: Duration,
 }
 
-impl Next {
-    /// It comes after a commit of these rings that took so long.
-    fn follow(&mut self, rings: Vec<Name>, took: Duration) {
-        if took >= SLOW {
+impl NextCommit {
+    fn new() -> NextCommit {
+        let (pending, awaited) = (Pending::default(), HashSet::new());
+        NextCommit {
+            pending,
+            awaited,
+            until: Instant::ORIGIN,
+            pause: Duration::ZERO,
+            last_took: Duration::ZERO,
+        }
+    }
+
+    fn add(&mut self, batch: Vec<Record>) {
+        for record in batch {
+            if !self.awaited.is_empty() {
+                for ring in rings_of(&record.changes) {
+                    self.awaited.remove(&ring);
+                }
+            }
+            self.pending.merge(record);
+        }
+    }
+
+    /// Awaits the rings of the last commit, if the store is slow.
+    fn follow(&mut self, rings: impl IntoIterator<Item = Name>, ended: Instant, took: Duration) {
+        // Now and then a quick store has a slow commit, too.
+        let time = took.min(std::mem::replace(&mut self.last_took, took)).min(SLOW_MAX);
+        if time >= SLOW {
             self.awaited.extend(rings);
-            self.after = took;
+            self.until = ended + time / 2;
+            self.pause = time / 8;
         }
     }
 }
@@ -321,62 +367,62 @@ struct Worker<W: Fn()> {
 
 impl<W: Fn()> Worker<W> {
     fn run(&self, mut store: impl Store) -> Result<(), Lost> {
-        let mut next = Next::default();
-        while let Ok(first) = self.next() {
+        let mut next = NextCommit::new();
+        let mut rings = Vec::new();
+        while let Ok(first) = self.wait_for_batch() {
             for batch in std::iter::once(first).chain(self.batches.try_iter()).take(UNDER_WAY_MAX) {
                 self.add(batch, &mut next);
             }
             self.gather(&mut next);
             let Record { seq, changes } = next.pending.take().expect("no batch is empty");
-            let rings: Vec<_> = rings_of(&changes).collect();
-            let (begin, changed) = (now().instant, changes.len() as u128);
             if !changes.is_empty() {
+                rings.extend(rings_of(&changes));
+                let (begun, changed) = (now().instant, changes.len() as u128);
                 store.commit(changes)?;
+                let ended = now().instant;
+                let took = ended.saturating_duration_since(begun);
+                self.count(took, changed);
+                next.follow(rings.drain(..), ended, took);
             }
-            let took = now().instant.saturating_duration_since(begin);
-            let add = |to: &AtomicU64, more: u128| {
-                to.fetch_add(more.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-            };
-            add(&self.shared.busy_nanos, took.as_nanos());
-            add(&self.shared.commits[bucket_of(took)], 1);
-            add(&self.shared.changes, changed);
             self.shared.bytes.store(store.bytes(), Ordering::Relaxed);
-            self.shared.is_quick.store(took <= QUICK, Ordering::Relaxed);
-            next.follow(rings, took.min(SLOW_MAX));
             self.shared.durable.store(seq, Ordering::Release);
             (self.wake.0)();
         }
         store.close()
     }
 
-    fn add(&self, batch: Vec<Record>, next: &mut Next) {
-        for record in batch {
-            if !next.awaited.is_empty() {
-                for ring in rings_of(&record.changes) {
-                    next.awaited.remove(&ring);
-                }
-            }
-            next.pending.merge(record);
-        }
+    fn count(&self, took: Duration, changed: u128) {
+        let add = |to: &AtomicU64, more: u128| {
+            to.fetch_add(more.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        };
+        add(&self.shared.busy_nanos, took.as_nanos());
+        add(&self.shared.commits[bucket_of(took)], 1);
+        add(&self.shared.changes, changed);
+        self.shared.is_quick.store(took <= QUICK, Ordering::Relaxed);
+    }
+
+    fn add(&self, batch: Vec<Record>, next: &mut NextCommit) {
+        next.add(batch);
         self.shared.taken.fetch_add(1, Ordering::Release);
     }
 
-    /// Waits for the awaited rings: for half the time of the last commit, if one record follows another in an
-    /// eighth of it.
-    fn gather(&self, next: &mut Next) {
-        let since = now().instant;
-        while !next.awaited.is_empty() && now().instant.saturating_duration_since(since) < next.after / 2 {
-            let Ok(batch) = self.batches.recv_timeout(next.after / 8) else { break };
+    /// Waits for the awaited rings.
+    fn gather(&self, next: &mut NextCommit) {
+        while !next.awaited.is_empty() {
+            let left = next.until.saturating_duration_since(now().instant);
+            if left.is_zero() {
+                break;
+            }
+            let Ok(batch) = self.batches.recv_timeout(left.min(next.pause)) else { break };
             self.add(batch, next);
         }
         next.awaited.clear();
     }
 
-    /// Waits for a batch.
-    fn next(&self) -> Result<Vec<Record>, RecvError> {
+    fn wait_for_batch(&self) -> Result<Vec<Record>, RecvError> {
         if self.shared.is_quick.load(Ordering::Relaxed) {
             let since = now().instant;
-            while now().instant.saturating_duration_since(since) < NEXT {
+            while now().instant.saturating_duration_since(since) < POLL_FOR_RECORD {
                 match self.batches.try_recv() {
                     Err(TryRecvError::Empty) => std::thread::yield_now(),
                     found => return found.map_err(|_| RecvError),
@@ -452,11 +498,8 @@ mod tests {
 
         /// Plays a pass with one record, which sets `place` to `value`.
         fn pass(&mut self, place: u64, value: u8) {
-            self.submit(vec![put(place, value)]);
-        }
-
-        fn submit(&mut self, changes: Vec<Change>) {
             self.last += 1;
+            let changes = vec![put(place, value)];
             self.store.submit(Record { seq: self.last, changes });
             self.store.flush();
         }
@@ -476,7 +519,7 @@ mod tests {
         }
     }
 
-    fn pass_time(time: Duration) {
+    fn spin_for(time: Duration) {
         let begun = now().instant;
         while now().instant.saturating_duration_since(begun) < time {
             std::thread::yield_now();
@@ -508,64 +551,89 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_polls_only_while_a_record_waits_and_commits_are_quick() {
+    fn a_loop_polls_only_while_commits_are_quick_and_once_for_each() {
         let mut world = World::new();
-        assert_eq!(world.store.busy_poll(), Duration::ZERO, "nothing waits");
-        let mut may_poll = |time: Duration| {
+        assert_eq!(world.store.busy_poll_until(), None, "nothing waits");
+        let mut polls = |time: Duration| {
             world.pass(1, 0);
             world.commit();
-            pass_time(time);
+            spin_for(time);
             world.allow(Leave::Commit);
             world.woken().expect("a commit");
-            assert_eq!(world.store.busy_poll(), Duration::ZERO, "nothing waits");
+            assert_eq!(world.store.busy_poll_until(), None, "nothing waits");
             world.pass(1, 0);
-            let patience = world.store.busy_poll();
+            let until = world.store.busy_poll_until();
+            assert!(until.is_none_or(|until| until <= now().instant + QUICK));
+            // However long that commit takes, and whatever comes meanwhile.
             world.commit();
-            world.allow(Leave::Commit);
-            world.woken().expect("a commit");
-            !patience.is_zero()
+            world.pass(2, 0);
+            assert_eq!(world.store.durable().expect("a store") + 2, world.last);
+            assert_eq!(world.store.busy_poll_until(), until);
+            for _ in 0..2 {
+                world.allow(Leave::Commit);
+                world.woken().expect("a commit");
+            }
+            world.commit();
+            until.is_some()
         };
         // On a busy machine, a commit can take long by itself.
-        assert!((0..1000).any(|_| may_poll(Duration::ZERO)), "no commit is quick");
-        assert!(!may_poll(2 * QUICK));
-        assert!((0..1000).any(|_| may_poll(Duration::ZERO)), "no commit is quick any more");
+        assert!((0..1000).any(|_| polls(Duration::ZERO)), "no commit is quick");
+        assert!(!polls(2 * QUICK));
+        assert!((0..1000).any(|_| polls(Duration::ZERO)), "no commit is quick any more");
     }
 
-    /// Gathers after a commit of elm and oak that took so long. One record is there, and others come with
-    /// pauses. Returns which rings the next commit consists of.
-    fn gathered(took: Duration, there: &str, others: &[&str]) -> Vec<Change> {
-        let ring = |name: &str| Change::Delete { key: Key::Ring(name.parse().expect("a name")) };
-        let record = |seq, name: &str| vec![Record { seq, changes: vec![ring(name)] }];
+    fn delete(ring: &str) -> Change {
+        Change::Delete { key: Key::Ring(ring.parse().expect("a name")) }
+    }
+
+    /// Gathers for so long, while elm and oak are awaited. A record of `there` has come already, and others
+    /// come one by one. Returns which rings the next commit consists of.
+    fn gathered(until: Duration, pause: Duration, there: &str, others: &[&str]) -> Vec<String> {
+        let record = |seq, name: &str| vec![Record { seq, changes: vec![delete(name)] }];
         let ((batches, from_loop), (end, _end)) = (channel(), channel());
-        let wake = Wake(|| {});
-        let worker = Worker { batches: from_loop, end, shared: Arc::default(), wake };
-        let mut next = Next::default();
-        next.follow(rings_of(&[ring("elm"), ring("oak")]).collect(), took);
+        let worker = Worker { batches: from_loop, end, shared: Arc::default(), wake: Wake(|| {}) };
+        let mut next = NextCommit::new();
+        next.awaited.extend(rings_of(&[delete("elm"), delete("oak")]));
+        (next.until, next.pause) = (now().instant + until, pause);
         worker.add(record(1, there), &mut next);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for (seq, name) in (2..).zip(others) {
-                    pass_time(Duration::from_millis(2));
+                    spin_for(Duration::from_millis(2));
                     let _ = batches.send(record(seq, name));
                 }
             });
             worker.gather(&mut next);
         });
-        next.pending.take().expect("a record").changes
+        assert!(next.awaited.is_empty());
+        rings_of(&next.pending.take().expect("a record").changes).map(|ring| ring.to_string()).collect()
     }
 
     #[test]
-    fn after_a_slow_commit_the_next_one_waits_for_its_rings_and_no_longer() {
-        let rings = |took, there, others: &[&str]| {
-            let name = |change: &Change| change.key().ring().expect("a ring").to_string();
-            gathered(took, there, others).iter().map(name).collect::<Vec<_>>()
+    fn a_commit_waits_for_the_awaited_rings_and_no_longer() {
+        let (long, short) = (PATIENCE, Duration::from_micros(1));
+        assert_eq!(gathered(long, long, "elm", &["ash", "oak", "yew"]), ["elm", "ash", "oak"]);
+        assert_eq!(gathered(long, long, "ash", &["elm", "oak", "yew"]), ["ash", "elm", "oak"]);
+        assert_eq!(gathered(long, short, "elm", &["oak"]), ["elm"], "nobody comes for a while");
+        assert_eq!(gathered(short, long, "elm", &["oak"]), ["elm"], "it has waited for long enough");
+    }
+
+    #[test]
+    fn only_the_rings_of_a_slow_store_are_awaited() {
+        let awaited = |times: &[Duration]| {
+            let (mut next, ended) = (NextCommit::new(), now().instant);
+            for &took in times {
+                next.awaited.clear();
+                next.follow(rings_of(&[delete("elm"), put(1, 0)]), ended, took);
+            }
+            (!next.awaited.is_empty()).then(|| (next.awaited.len(), next.until - ended, next.pause))
         };
-        // It would wait for an eighth of that, if it did not know that all are there.
-        let slow = 8 * PATIENCE;
-        assert_eq!(rings(slow, "elm", &["ash", "oak", "yew"]), ["elm", "ash", "oak"]);
-        assert_eq!(rings(slow, "ash", &["elm", "oak", "yew"]), ["ash", "elm", "oak"]);
-        assert_eq!(rings(SLOW, "ash", &[]), ["ash"], "nobody else comes");
-        assert_eq!(rings(SLOW / 2, "elm", &["oak"]), ["elm"], "a commit that was not slow");
+        let (quick, slow) = (SLOW / 2, 4 * SLOW);
+        assert_eq!(awaited(&[slow]), None, "the first commit");
+        assert_eq!(awaited(&[slow, slow]), Some((2, 2 * SLOW, SLOW / 2)));
+        assert_eq!(awaited(&[quick, quick, slow]), None, "an exception");
+        assert_eq!(awaited(&[slow, slow, quick]), None);
+        assert_eq!(awaited(&[PATIENCE, PATIENCE]), Some((2, SLOW_MAX / 2, SLOW_MAX / 8)));
     }
 
     #[test]
