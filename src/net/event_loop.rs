@@ -475,7 +475,7 @@ impl<P: Protocol> EventLoop<P> {
             if !self.events.is_empty() {
                 return Ok(());
             }
-            // Whoever else wants this processor is likely to cause the next event.
+            // Other processes on this processor are likely to cause the next event.
             std::thread::yield_now();
         }
         self.poll(timeout.map(|timeout| timeout - patience))

@@ -304,7 +304,7 @@ impl<W: Fn()> Drop for Wake<W> {
     }
 }
 
-/// What the next commit consists of.
+/// The next commit, while its records come in.
 struct NextCommit {
     pending: Pending,
     /// The rings of the last commit that have no record in this one yet.
