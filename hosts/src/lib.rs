@@ -8,10 +8,11 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use argh::FromArgs;
-use taketurns::net::{self, Driver, Event, EventLoop, NextPass, os_entropy};
+use taketurns::net::{self, Driver, Event, EventLoop, os_entropy};
 use taketurns::protocol::Protocol;
 use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::Now;
@@ -93,25 +94,25 @@ pub fn say(driver: &mut Driver<TurnServer>, now: Now, words: &[u8]) {
 /// The most passes in a row, because after a flood there is no end to them, and a host has other work.
 const PASSES_MAX: usize = 8;
 
-/// Runs passes until the loop may wait, or other work of the host should run first. Returns `None` when the
-/// loop has ended.
+/// Runs passes until the loop may wait, or other work of the host should run first. Returns how long it may
+/// wait, as [`EventLoop::arm`] does, or `Break` when the loop has ended.
 pub fn passes<P: Protocol>(
     event_loop: &mut EventLoop<P>,
     mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>),
-) -> Result<Option<NextPass>, net::Error> {
-    let mut next = NextPass::Now;
+) -> Result<ControlFlow<(), Option<Duration>>, net::Error> {
+    let mut timeout = None;
     for _ in 0..PASSES_MAX {
         let goes_on = event_loop.run_once(Some(Duration::ZERO))?;
         while let Some(event) = event_loop.poll_event() {
             on_event(event_loop.driver_mut(), event);
         }
         if !goes_on {
-            return Ok(None);
+            return Ok(Break(()));
         }
-        next = event_loop.arm()?;
-        if next != NextPass::Now {
+        timeout = event_loop.arm()?;
+        if timeout != Some(Duration::ZERO) {
             break;
         }
     }
-    Ok(Some(next))
+    Ok(Continue(timeout))
 }

@@ -30,17 +30,6 @@ const TIMER: Token = Token(usize::MAX - 1);
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
 
-/// When a loop inside another one must make its next pass, as [`EventLoop::arm`] returns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use]
-pub enum NextPass {
-    /// At once: there is something to do that the descriptor does not announce.
-    Now,
-    /// When the descriptor becomes readable, or at this time, whichever is first. On Linux there is no time,
-    /// because the descriptor announces deadlines, too.
-    Later(Option<Instant>),
-}
-
 /// Owns a `mio::Poll` and drives a [`Driver`] on it.
 ///
 /// # Examples
@@ -336,8 +325,12 @@ impl<P: Protocol> EventLoop<P> {
         Ok(!self.stopped)
     }
 
-    /// Returns when the next pass is due, and makes this loop's descriptor readable then. It is for a loop
-    /// inside another one: see the [steps](crate::net#in-another-loop).
+    /// Returns how long the host may wait for this loop's descriptor to become readable before the next pass.
+    /// It is for a loop inside another one: see the [steps](crate::net#in-another-loop).
+    ///
+    /// Zero means that a pass is due at once, for something that the descriptor does not announce. `None`
+    /// means that the descriptor will announce everything. On Linux there is no other value, because the
+    /// descriptor announces deadlines, too.
     ///
     /// Call it after [`run_once`](Self::run_once) with a timeout of zero, once the events are taken and the
     /// host has acted on the driver. A loop that is stopped or drained needs one more pass at once, which
@@ -356,7 +349,7 @@ impl<P: Protocol> EventLoop<P> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::Duration;
     /// # use rustix::event::{PollFd, PollFlags, poll};
-    /// # use taketurns::net::{EventLoop, NextPass, now, os_entropy, poll_timeout};
+    /// # use taketurns::net::{EventLoop, os_entropy};
     /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
     /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
     /// # let handle = event_loop.handle();
@@ -365,29 +358,23 @@ impl<P: Protocol> EventLoop<P> {
     ///     while let Some(event) = event_loop.poll_event() {
     ///         println!("{event:?}");
     ///     }
-    ///     if let NextPass::Later(deadline) = event_loop.arm()? {
-    ///         let timeout = poll_timeout(now(), deadline).map(|timeout| timeout.try_into()).transpose()?;
-    ///         poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
-    ///     }
+    ///     let timeout = event_loop.arm()?.map(|timeout| timeout.try_into()).transpose()?;
+    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
     /// }
     /// # thread.join().unwrap();
     /// # Ok(()) }
     /// # #[cfg(not(target_os = "linux"))]
     /// # fn main() {}
     /// ```
-    pub fn arm(&mut self) -> Result<NextPass, Error> {
+    pub fn arm(&mut self) -> Result<Option<Duration>, Error> {
         let deadline = self.next_deadline();
         // Evaluated before the timer is set: otherwise it would be set for this deadline, and again for the
         // next one.
         let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.last().instant);
         if is_due || self.stopped || self.driver.is_drained() || self.may_have_more() {
-            return Ok(NextPass::Now);
+            return Ok(Some(Duration::ZERO));
         }
-        Ok(match self.timer.timeout(deadline).map_err(Error::Poll)? {
-            Some(Duration::ZERO) => NextPass::Now,
-            Some(_) => NextPass::Later(deadline),
-            None => NextPass::Later(None),
-        })
+        self.timer.timeout(deadline).map_err(Error::Poll)
     }
 
     /// Returns whether the last poll returned as many events as fit. There may be more, which the system does
@@ -618,9 +605,9 @@ impl<P: Protocol> EventLoop<P> {
 }
 
 /// The descriptor of the loop's poll, for a host that waits for it together with other things. It becomes
-/// readable when a pass has something to do. [`EventLoop::arm`] tells whether a pass is due already, without
-/// waiting. The descriptor stays the same and open for as long as the loop exists. Use it only to wait until
-/// it is readable.
+/// readable when a pass has something to do; [`EventLoop::arm`] returns how long to wait for that. The
+/// descriptor stays the same and open for as long as the loop exists. Use it only to wait until it is
+/// readable.
 ///
 /// # Examples
 ///

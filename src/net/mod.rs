@@ -38,8 +38,8 @@
 //! 2. Make a pass that does not wait: [`EventLoop::run_once`] with a timeout of zero. It returns `false` at
 //!    the end.
 //! 3. Take every event for the host: [`EventLoop::poll_event`] until it returns `None`.
-//! 4. Call [`EventLoop::arm`]. After [`NextPass::Now`], continue with step 2, but let the rest of the host
-//!    run after every eight passes, because a flood can make them endless. After [`NextPass::Later`], wait.
+//! 4. Call [`EventLoop::arm`], and wait for as long as it returns. If that is zero, continue with step 2, but
+//!    let the rest of the host run after every eight passes, because a flood can make them endless.
 //!
 //! Calls of the driver outside of a pass, such as [`Driver::act`], need steps 2 to 4 after them. The guide's
 //! section [Put it into your program](crate::guide#10-put-it-into-your-program) explains when to use which
@@ -63,7 +63,7 @@ pub(crate) use companion::Companion;
 pub use descriptors::connections_max;
 pub use driver::Driver;
 pub use error::Error;
-pub use event_loop::{EventLoop, NextPass};
+pub use event_loop::EventLoop;
 pub use handle::{Handle, Refused, Work};
 pub use resolve::resolve;
 

@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use support::ms;
-use taketurns::net::{DriverConfig, Event, EventLoop, NextPass, now, os_entropy, poll_timeout};
+use taketurns::net::{DriverConfig, Event, EventLoop, now, os_entropy};
 use taketurns::protocol::Protocol;
 use taketurns::protocol::turns::{Framing, TurnServer, TurnServerConfig};
 
 use crate::loopback::{Act, PATIENCE, Peer, Script, any_port};
 use crate::servers::{event_loop, within_patience};
+
+/// The result of `arm` when a pass is due.
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 /// The other loop, with the steps from the documentation of `net`.
 struct Host<P: Protocol> {
@@ -25,7 +28,7 @@ struct Host<P: Protocol> {
     events: Events,
     event_loop: EventLoop<P>,
     /// The result of the last `arm`.
-    next: NextPass,
+    due: Option<Duration>,
     passes: usize,
     wakeups: usize,
     is_over: bool,
@@ -38,7 +41,7 @@ impl<P: Protocol> Host<P> {
         poll.registry()
             .register(&mut SourceFd(&descriptor), Token(0), Interest::READABLE)
             .expect("a descriptor like any other");
-        Host { poll, events, event_loop, next: NextPass::Now, passes: 0, wakeups: 0, is_over: false }
+        Host { poll, events, event_loop, due: AT_ONCE, passes: 0, wakeups: 0, is_over: false }
     }
 
     /// Runs passes while `arm` requests them at once.
@@ -47,8 +50,8 @@ impl<P: Protocol> Host<P> {
             self.is_over = !self.event_loop.run_once(Some(Duration::ZERO)).expect("events were taken");
             self.passes += 1;
             while self.event_loop.poll_event().is_some() {}
-            self.next = self.event_loop.arm().expect("a timer");
-            if self.is_over || self.next != NextPass::Now {
+            self.due = self.event_loop.arm().expect("a timer");
+            if self.is_over || self.due != AT_ONCE {
                 return;
             }
         }
@@ -56,9 +59,8 @@ impl<P: Protocol> Host<P> {
 
     /// Waits for at most `timeout` for the descriptor. Returns whether it was readable.
     fn wait(&mut self, timeout: Duration) -> bool {
-        let NextPass::Later(deadline) = self.next else { panic!("a pass is due") };
-        let due = poll_timeout(now(), deadline);
-        let until = Instant::now() + due.map_or(timeout, |due| due.min(timeout));
+        assert_ne!(self.due, AT_ONCE, "a pass is due");
+        let until = Instant::now() + self.due.map_or(timeout, |due| due.min(timeout));
         loop {
             let left = until.saturating_duration_since(Instant::now());
             self.poll.poll(&mut self.events, Some(left)).expect("polling goes well");
@@ -67,7 +69,7 @@ impl<P: Protocol> Host<P> {
                 return true;
             }
             if left.is_zero() {
-                return due.is_some_and(|due| due <= timeout);
+                return self.due.is_some_and(|due| due <= timeout);
             }
         }
     }
@@ -137,7 +139,7 @@ fn an_idle_loop_does_not_wake_the_other_loop() {
     assert!(!host.wait(ms(300)));
     assert_eq!((host.wakeups, host.passes), (wakeups, passes));
     #[cfg(target_os = "linux")]
-    assert_eq!(host.next, NextPass::Later(None), "the descriptor tells of the deadline");
+    assert_eq!(host.due, None, "the descriptor tells of the deadline");
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn a_handle_wakes_the_other_loop_to_work_to_drain_and_to_stop() {
                 host.pass();
             }
             thread.join().expect("its work was done");
-            assert_eq!(host.next, NextPass::Now, "a pass would say that it is over");
+            assert_eq!(host.due, AT_ONCE, "a pass would say that it is over");
         });
     }
 }
@@ -195,16 +197,16 @@ fn an_action_of_the_host_between_passes_makes_one_due_at_once() {
     host.pass_until("opened", |script| !script.opened.is_empty());
     let id = host.event_loop.driver().protocol().opened[0].0;
     host.event_loop.driver_mut().act(now(), |_, links| links.send(id, b"hello"));
-    assert_eq!(host.event_loop.arm().expect("a timer"), NextPass::Now);
+    assert_eq!(host.event_loop.arm().expect("a timer"), AT_ONCE);
     host.pass();
     host.event_loop.driver_mut().protocol_mut().act(Act::Abort(id));
-    assert_eq!(host.event_loop.arm().expect("a timer"), NextPass::Now);
+    assert_eq!(host.event_loop.arm().expect("a timer"), AT_ONCE);
     peer.pull();
     assert_eq!(peer.text(), "hello");
     host.pass();
     assert_eq!(host.event_loop.driver().protocol().closed.len(), 1);
     host.event_loop.driver_mut().drain(now());
-    assert_eq!(host.event_loop.arm().expect("a timer"), NextPass::Now);
+    assert_eq!(host.event_loop.arm().expect("a timer"), AT_ONCE);
     host.pass();
     assert!(host.is_over);
 }

@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::ops::ControlFlow::Continue;
 use std::time::Duration;
 
 use argh::FromArgs;
 use hosts::passes;
-use taketurns::net::{Event, EventLoop, Handle, NextPass, now, poll_timeout};
+use taketurns::net::{Event, EventLoop, Handle, now};
 use taketurns::protocol::turns::{ClientConfig, ClientTurn, Name, News, TurnClient};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -36,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Deprecated, because a type may lie about its descriptor. An event loop keeps its own.
     #[allow(deprecated)]
     let mut event_loop = AsyncFd::with_interest(event_loop, Interest::READABLE)?;
-    while let Some(next) = passes(event_loop.get_mut(), |driver, event| match event {
+    while let Continue(timeout) = passes(event_loop.get_mut(), |driver, event| match event {
         Event::Protocol(event) => match event.news {
             News::Granted(turn) => drop(task::spawn(answer(turn, clients.clone()))),
             News::Accepted { turn, .. } => println!("the answer counts: {turn:?}"),
@@ -51,12 +52,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         _ => {}
     })? {
         let readable = async { event_loop.readable_mut().await.map(|mut ready| ready.clear_ready()) };
-        match next {
-            NextPass::Now => task::yield_now().await,
-            NextPass::Later(None) => readable.await?,
+        match timeout {
+            Some(Duration::ZERO) => task::yield_now().await,
+            None => readable.await?,
             // Not on Linux, where the loop's descriptor tells of deadlines.
-            NextPass::Later(deadline) => {
-                let pause = poll_timeout(now(), deadline).unwrap_or_default();
+            Some(pause) => {
                 time::timeout(pause, readable).await.unwrap_or(Ok(()))?;
             }
         }

@@ -1,14 +1,16 @@
-//! An event source in calloop, on Linux. Other systems also need a timer for the deadline of
-//! `NextPass::Later`.
+//! An event source in calloop, on Linux. Other systems also need a timer for the time that
+//! [`EventLoop::arm`] returns.
 
 use std::error::Error;
 use std::io;
+use std::ops::ControlFlow::{Break, Continue};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
 
 use calloop::generic::Generic;
 use calloop::{EventSource, Interest, Mode, Poll, PostAction, Readiness, Token, TokenFactory};
 use hosts::{Options, passes, say};
-use taketurns::net::{self, Driver, Event, EventLoop, NextPass};
+use taketurns::net::{self, Driver, Event, EventLoop};
 use taketurns::protocol::turns::{TurnEvent, TurnServer};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -55,7 +57,7 @@ struct Turns {
     descriptor: Generic<OwnedFd>,
     /// The token for passes that are due although the descriptor does not report them.
     token: Option<Token>,
-    next: NextPass,
+    timeout: Option<Duration>,
 }
 
 enum News {
@@ -67,7 +69,7 @@ impl Turns {
     fn new(event_loop: EventLoop<TurnServer>) -> io::Result<Turns> {
         let descriptor = event_loop.as_fd().try_clone_to_owned()?;
         let descriptor = Generic::new(descriptor, Interest::READ, Mode::Level);
-        Ok(Turns { event_loop, descriptor, token: None, next: NextPass::Now })
+        Ok(Turns { event_loop, descriptor, token: None, timeout: Some(Duration::ZERO) })
     }
 }
 
@@ -80,7 +82,7 @@ impl EventSource for Turns {
     const NEEDS_EXTRA_LIFECYCLE_EVENTS: bool = true;
 
     fn before_sleep(&mut self) -> calloop::Result<Option<(Readiness, Token)>> {
-        let is_due = self.next == NextPass::Now;
+        let is_due = self.timeout == Some(Duration::ZERO);
         Ok(self.token.filter(|_| is_due).map(|token| (Readiness::EMPTY, token)))
     }
 
@@ -89,11 +91,11 @@ impl EventSource for Turns {
         F: FnMut(News, &mut Driver<TurnServer>),
     {
         match passes(&mut self.event_loop, |driver, event| tell(News::Event(event), driver))? {
-            Some(next) => {
-                self.next = next;
+            Continue(timeout) => {
+                self.timeout = timeout;
                 Ok(PostAction::Continue)
             }
-            None => {
+            Break(()) => {
                 tell(News::Over, self.event_loop.driver_mut());
                 Ok(PostAction::Remove)
             }

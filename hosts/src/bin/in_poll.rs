@@ -2,12 +2,12 @@
 
 use std::error::Error;
 use std::io;
-use std::time::Duration;
+use std::ops::ControlFlow::Continue;
 
 use hosts::{Options, passes, say};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use taketurns::net::{NextPass, now, poll_timeout};
+use taketurns::net::now;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_env();
@@ -16,13 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut typed = [0; 1024];
     let mut is_typing = true;
 
-    while let Some(next) =
+    while let Continue(timeout) =
         passes(&mut event_loop, |driver, event| options.print_event(driver.protocol(), &event))?
     {
-        let timeout = match next {
-            NextPass::Now => Some(Duration::ZERO),
-            NextPass::Later(deadline) => poll_timeout(now(), deadline),
-        };
         let timeout = timeout.map(TryInto::try_into).transpose()?;
         let mut descriptors = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
         let waited_for = if is_typing { &mut descriptors[..] } else { &mut descriptors[..1] };

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::io;
+use std::ops::ControlFlow::Continue;
+use std::time::Duration;
 
 use hosts::{Options, passes, say};
-use taketurns::net::{EventLoop, Handle, NextPass, now, poll_timeout};
+use taketurns::net::{EventLoop, Handle};
 use taketurns::protocol::turns::TurnServer;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Interest, stdin};
@@ -21,15 +23,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     #[allow(deprecated)]
     let mut event_loop = AsyncFd::with_interest(event_loop, Interest::READABLE)?;
 
-    while let Some(next) =
+    while let Continue(timeout) =
         passes(event_loop.get_mut(), |driver, event| options.print_event(driver.protocol(), &event))?
     {
-        match next {
-            NextPass::Now => task::yield_now().await,
-            NextPass::Later(None) => become_readable(&mut event_loop).await?,
+        match timeout {
+            Some(Duration::ZERO) => task::yield_now().await,
+            None => become_readable(&mut event_loop).await?,
             // Not on Linux, where the loop's descriptor tells of deadlines.
-            NextPass::Later(deadline) => {
-                let pause = poll_timeout(now(), deadline).unwrap_or_default();
+            Some(pause) => {
                 time::timeout(pause, become_readable(&mut event_loop)).await.unwrap_or(Ok(()))?;
             }
         }
