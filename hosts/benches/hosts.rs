@@ -1,5 +1,5 @@
-//! The cost of another loop: the programs of `src/bin/` compared with a program that has only the server's
-//! own loop.
+//! The cost of another loop, compared with a program that has only the server's own loop: a loop around
+//! `poll(2)` that waits for nothing else, and the programs of `src/bin/`.
 //!
 //! Each is a process of its own; the clients are blocking sockets in this one. All are on one core, where the
 //! cost shows most. `strace` counts the system calls, without those of the clock.
@@ -13,25 +13,33 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::ControlFlow::Continue;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs as _;
-use hosts::Options;
+use hosts::{Options, passes};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use taketurns::net::{Driver, Event, now};
+use taketurns::protocol::turns::{TurnEvent, TurnServer};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The others are compared with the first one.
-const HOSTS: [(&str, &str); 5] = [
-    ("our own loop", ""),
-    ("poll(2)", env!("CARGO_BIN_EXE_in_poll")),
+/// The others are compared with the first one. The first two are in this program.
+const HOSTS: [(&str, &str); 6] = [
+    ("our own loop", OWN),
+    ("poll(2)", IN_POLL),
+    ("poll(2) and its input", env!("CARGO_BIN_EXE_in_poll")),
     ("tokio", env!("CARGO_BIN_EXE_in_tokio")),
     ("calloop", env!("CARGO_BIN_EXE_in_calloop")),
     ("thread and channel", env!("CARGO_BIN_EXE_on_thread")),
 ];
+
+const OWN: &str = "serve";
+const IN_POLL: &str = "serve-in-poll";
 
 const ROUNDS: usize = 15;
 const WARM_UP: usize = 200;
@@ -54,21 +62,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "serve") {
+    if let Some(program) = arguments.first().filter(|&first| [OWN, IN_POLL].contains(&first.as_str())) {
         let arguments: Vec<&str> = arguments[1..].iter().map(String::as_str).collect();
-        return serve(&Options::from_args(&["serve"], &arguments).map_err(|exit| exit.output)?);
+        let options = Options::from_args(&[program], &arguments).map_err(|exit| exit.output)?;
+        return serve(&options, program == IN_POLL);
     }
     show_calls()?;
     if !arguments.iter().any(|argument| argument == "--any-core") {
         run_on_one_core()?;
     }
-    let start = |(_, program): &(&str, &str)| Host::start(program, &[]);
-    let mut hosts = HOSTS.iter().map(start).collect::<Result<Vec<_>>>()?;
-    let mut pairs = hosts.iter().map(|host| Pair::join(&host.addr)).collect::<Result<Vec<_>>>()?;
-    show_idle(&hosts)?;
-    show_hand_overs(&hosts, &mut pairs)?;
-    drop(pairs);
-    hosts.iter_mut().try_for_each(Host::end)?;
+    show_idle()?;
+    show_hand_overs("line clients", Framing::Line)?;
+    show_hand_overs("raw clients", Framing::Raw)?;
     show_lapses()
 }
 
@@ -78,13 +83,16 @@ fn show_calls() -> Result<()> {
         let calls = calls(program)?;
         let total: f64 = calls.values().sum();
         let shown: Vec<_> = calls.iter().map(|(call, count)| format!("{call} {count:.2}")).collect();
-        println!("{name:<20} {total:>6.2}   {}", shown.join(", "));
+        println!("{name:<22} {total:>6.2}   {}", shown.join(", "));
     }
     Ok(())
 }
 
 /// One client has the turn but does not answer, the other one waits.
-fn show_idle(hosts: &[Host]) -> Result<()> {
+fn show_idle() -> Result<()> {
+    let start = |(_, program): &(&str, &str)| Host::start(program, &[]);
+    let mut hosts = HOSTS.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let pairs = hosts.iter().map(|host| Pair::join(&host.addr, Framing::Raw)).collect::<Result<Vec<_>>>()?;
     thread::sleep(SETTLE);
     let before = hosts.iter().map(Host::work).collect::<Result<Vec<_>>>()?;
     thread::sleep(IDLE);
@@ -92,25 +100,31 @@ fn show_idle(hosts: &[Host]) -> Result<()> {
     for ((name, _), (host, before)) in HOSTS.iter().zip(hosts.iter().zip(before)) {
         let Work { nanos, switches } = host.work()?;
         let (nanos, switches) = (nanos - before.nanos, switches - before.switches);
-        println!("{name:<20} {switches:>6} switches {nanos:>9} ns of processor time");
+        println!("{name:<22} {switches:>6} switches {nanos:>9} ns of processor time");
     }
-    Ok(())
+    drop(pairs);
+    hosts.iter_mut().try_for_each(Host::end)
 }
 
-fn show_hand_overs(hosts: &[Host], pairs: &mut [Pair]) -> Result<()> {
+/// Starts each host anew in each round, since some processes are faster than others of the same program.
+fn show_hand_overs(clients: &str, framing: Framing) -> Result<()> {
     let mut plays = [(); HOSTS.len()].map(|()| Vec::new());
     for round in 0..ROUNDS {
         for nth in 0..HOSTS.len() {
             // Each of them begins a round equally often.
             let at = (nth + round) % HOSTS.len();
-            plays[at].push(play(&hosts[at], &mut pairs[at])?);
+            let mut host = Host::start(HOSTS[at].1, &[])?;
+            let mut pair = Pair::join(&host.addr, framing)?;
+            plays[at].push(play(&host, &mut pair)?);
+            drop(pair);
+            host.end()?;
         }
     }
     println!(
-        "\nhand-over of a turn, {ROUNDS} rounds of {HAND_OVERS}: median (lowest to highest round), and the ratio to our own loop's"
+        "\nhand-over of a turn, {clients}, {ROUNDS} rounds of {HAND_OVERS}: median (lowest to highest round), and the ratio to our own loop's"
     );
     println!(
-        "{:<20} {:>28} {:>24} {:>24} {:>24}",
+        "{:<22} {:>28} {:>24} {:>24} {:>24}",
         "", "median of a round, us", "ratio", "processor, us", "ratio"
     );
     for ((name, _), of_host) in HOSTS.iter().zip(&plays) {
@@ -119,7 +133,7 @@ fn show_hand_overs(hosts: &[Host], pairs: &mut [Pair]) -> Result<()> {
             (Spread::of(of_host.iter().map(figure)), Spread::of(ratios))
         });
         let [(median, slower), (processor, dearer)] = columns;
-        println!("{name:<20} {median:>28} {slower:>24} {processor:>24} {dearer:>24}");
+        println!("{name:<22} {median:>28} {slower:>24} {processor:>24} {dearer:>24}");
     }
     Ok(())
 }
@@ -132,20 +146,29 @@ fn show_lapses() -> Result<()> {
         let late = lapses(&host.addr)?;
         host.end()?;
         let mean = late.iter().sum::<f64>() / late.len() as f64;
-        println!("{name:<20} {:<28} mean {mean:.2}", Spread::of(late));
+        println!("{name:<22} {:<28} mean {mean:.2}", Spread::of(late));
     }
     Ok(())
 }
 
-/// Runs only the server's own loop, and a thread that sees when to end.
-fn serve(options: &Options) -> Result<()> {
+/// Runs only the server's own loop, or a loop around `poll(2)` that waits for nothing else. The server ends
+/// after its first client has left, so that it needs neither an input nor a thread.
+fn serve(options: &Options, is_in_poll: bool) -> Result<()> {
     let mut event_loop = options.serve()?;
-    let handle = event_loop.handle();
-    thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        handle.drain();
-    });
-    Ok(event_loop.run(|_, _| {})?)
+    let on_event = |driver: &mut Driver<TurnServer>, event| {
+        options.print_event(driver.protocol(), &event);
+        if matches!(event, Event::Protocol(TurnEvent::Away { .. })) {
+            driver.drain(now());
+        }
+    };
+    if !is_in_poll {
+        return Ok(event_loop.run(on_event)?);
+    }
+    while let Continue(timeout) = passes(&mut event_loop, on_event)? {
+        let timeout = timeout.map(TryInto::try_into).transpose()?;
+        poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
+    }
+    Ok(())
 }
 
 fn median(play: &Play) -> f64 {
@@ -197,20 +220,18 @@ fn lapses(addr: &str) -> Result<Vec<f64>> {
     Ok(late)
 }
 
-/// Two raw clients, one of which has the turn.
+/// Two clients, one of which has the turn.
 struct Pair {
-    clients: [TcpStream; 2],
+    clients: [Client; 2],
     holder: usize,
 }
 
 impl Pair {
-    fn join(addr: &str) -> Result<Pair> {
-        let mut clients = [connect(addr)?, connect(addr)?];
-        for client in &mut clients {
-            expect(client, b"WAIT")?;
-        }
+    fn join(addr: &str, framing: Framing) -> Result<Pair> {
+        let join = |name| Client::join(addr, framing, name);
+        let mut clients = [join("ann")?, join("bob")?];
         let holder = 0;
-        expect(&mut clients[holder], b"GO")?;
+        clients[holder].await_turn()?;
         Ok(Pair { clients, holder })
     }
 
@@ -218,10 +239,72 @@ impl Pair {
     /// has read its `GO`.
     fn hand_over(&mut self) -> Result<Duration> {
         let begun = Instant::now();
-        self.clients[self.holder].write_all(if self.holder == 0 { b"ann:1" } else { b"bob:1" })?;
+        self.clients[self.holder].answer()?;
         self.holder = 1 - self.holder;
-        expect(&mut self.clients[self.holder], b"GO")?;
+        self.clients[self.holder].await_turn()?;
         Ok(begun.elapsed())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Framing {
+    Raw,
+    Line,
+}
+
+struct Client {
+    stream: BufReader<TcpStream>,
+    framing: Framing,
+    /// The bytes of its next answer.
+    answer: Vec<u8>,
+    /// In the line protocol, the end of its answers: epoch and text.
+    tail: String,
+    line: String,
+}
+
+impl Client {
+    fn join(addr: &str, framing: Framing, name: &str) -> Result<Client> {
+        let stream = BufReader::new(connect(addr)?);
+        let answer = format!("{name}:1").into_bytes();
+        let mut client = Client { stream, framing, answer, tail: String::new(), line: String::new() };
+        match framing {
+            Framing::Raw => client.expect(b"WAIT")?,
+            Framing::Line => {
+                client.stream.get_mut().write_all(format!("JOIN {name}\n").as_bytes())?;
+                client.stream.read_line(&mut client.line)?;
+                let epoch = client.line.split(' ').find(|word| word.starts_with("epoch="));
+                client.tail = format!(" {} :1\n", epoch.ok_or("no epoch in its welcome")?);
+            }
+        }
+        Ok(client)
+    }
+
+    fn await_turn(&mut self) -> Result<()> {
+        if let Framing::Raw = self.framing {
+            return self.expect(b"GO");
+        }
+        loop {
+            self.line.clear();
+            if self.stream.read_line(&mut self.line)? == 0 {
+                return Err("the server has closed the connection".into());
+            }
+            if let Some(go) = self.line.strip_prefix("GO ") {
+                let turn = go.split(' ').next().ok_or("no turn in its GO")?;
+                self.answer.clear();
+                return Ok(write!(self.answer, "ANSWER {turn}{}", self.tail)?);
+            }
+        }
+    }
+
+    fn answer(&mut self) -> io::Result<()> {
+        self.stream.get_mut().write_all(&self.answer)
+    }
+
+    fn expect(&mut self, signal: &[u8]) -> Result<()> {
+        let mut heard = [0; 4];
+        let heard = &mut heard[..signal.len()];
+        self.stream.read_exact(heard)?;
+        if heard == signal { Ok(()) } else { Err(format!("heard {heard:?}").into()) }
     }
 }
 
@@ -230,13 +313,6 @@ fn connect(addr: &str) -> Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
-}
-
-fn expect(client: &mut TcpStream, signal: &[u8]) -> Result<()> {
-    let mut heard = [0; 4];
-    let heard = &mut heard[..signal.len()];
-    client.read_exact(heard)?;
-    if heard == signal { Ok(()) } else { Err(format!("heard {heard:?}").into()) }
 }
 
 /// Returns how often a turn makes each system call, from two runs that differ only in the number of turns.
@@ -256,7 +332,7 @@ fn count(program: &str, turns: usize) -> Result<BTreeMap<String, f64>> {
     let mut command = Command::new("strace");
     command.args(["-f", "-c", "-e", "trace=!clock_gettime", "-o"]).arg(&counted).arg("--");
     let mut host = Host::spawn(command, program, &[])?;
-    let mut pair = Pair::join(&host.addr)?;
+    let mut pair = Pair::join(&host.addr, Framing::Raw)?;
     for _ in 0..turns {
         pair.hand_over()?;
     }
@@ -289,10 +365,10 @@ impl Host {
         Host::spawn(Command::new("env"), program, options)
     }
 
-    /// Starts `program`, or else our own loop, by a command that runs its last arguments.
+    /// Starts a program by a command that runs its last arguments.
     fn spawn(mut command: Command, program: &str, options: &[&str]) -> Result<Host> {
         match program {
-            "" => command.arg(std::env::current_exe()?).arg("serve"),
+            OWN | IN_POLL => command.arg(std::env::current_exe()?).arg(program),
             program => command.arg(program),
         };
         // Its input ends with this process, which ends it as well.
