@@ -146,6 +146,22 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError`] by the rules of damage; a [`Fault::System`] for an error of `to`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::journal::Journal;
+    /// use taketurns::session::Epoch;
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("taketurns-export-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir)?;
+    /// drop(Journal::open(&dir.join("old"), Epoch(7))?);
+    /// let mut lines = Vec::new();
+    /// Journal::export(&dir.join("old"), &mut lines)?;
+    /// Journal::import(&dir.join("new"), &lines[..])?;
+    /// # std::fs::remove_dir_all(dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn export(dir: &Path, to: impl Write) -> Result<(), JournalError> {
         let state = opening::read(&Directory::found(dir));
         let written = state.and_then(|state| {

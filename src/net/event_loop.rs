@@ -577,6 +577,20 @@ impl<P: Protocol> EventLoop<P> {
     /// # Errors
     ///
     /// [`Error::Store`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = in_a_loop!()]
+    /// # event_loop.driver_mut().drain(now());
+    /// while event_loop.run_once(None)? {
+    ///     while let Some(event) = event_loop.poll_event() {
+    ///         println!("{event:?}");
+    ///     }
+    /// }
+    /// event_loop.close_store()?;
+    /// # Ok(()) }
+    /// ```
     pub fn close_store(&mut self) -> Result<(), Error> {
         self.keeping.take().map_or(Ok(()), |keeping| keeping.close())
     }

@@ -132,6 +132,24 @@ impl fmt::Debug for Acceptor {
 }
 
 /// Creates the TLS sessions of a client. A clone is cheap.
+///
+/// # Examples
+///
+/// ```no_run
+/// use taketurns::net::{EventLoop, now};
+/// use taketurns::protocol::turns::TurnClient;
+/// use taketurns::tls::Connector;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let authorities = std::fs::read("ca.pem")?;
+/// let connector = Connector::new(Some(&authorities), None)?;
+///
+/// let mut event_loop = EventLoop::new(TurnClient::new())?;
+/// let server: taketurns::net::Target = "turns.example.org:5001".parse()?;
+/// let wrap = connector.wrap("turns.example.org")?; // the name in the server's certificate
+/// event_loop.driver_mut().connect_wrapped(now(), server, wrap);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Connector(Arc<ClientConfig>);
 

@@ -108,6 +108,19 @@ impl TurnServer {
 
     /// Returns the state that the host gave with its last verdict in `ring`, in this life or an earlier one
     /// (M23). Returns `None` if it never gave one, and in a server without a store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taketurns::net::{now, os_entropy};
+    /// use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// use taketurns::record::State;
+    ///
+    /// # fn restored(state: &State) -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = TurnServer::restore(now(), TurnServerConfig::default(), os_entropy(), state)?;
+    /// let board = server.host_state(&"main".parse()?).unwrap_or(b"---------"); // or a new game
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn host_state(&self, ring: &Name) -> Option<&[u8]> {
         Some(&self.outbox.as_ref()?.hosts.get(ring)?.0)
