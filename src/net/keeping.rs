@@ -11,8 +11,6 @@ use crate::time::{Instant, Now};
 #[derive(Debug)]
 pub(super) struct Keeping {
     thread: StoreThread,
-    /// The number up to which the protocol knows all records to be durable.
-    told: u64,
     /// Time to close it.
     limit: Duration,
 }
@@ -24,7 +22,7 @@ impl Keeping {
         limit: Duration,
     ) -> Result<Keeping, Error> {
         let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
-        Ok(Keeping { thread, told: 0, limit })
+        Ok(Keeping { thread, limit })
     }
 
     /// Returns until when the loop polls without sleeping.
@@ -44,10 +42,7 @@ impl Keeping {
         driver: &mut Driver<P>,
     ) -> Result<(), Error> {
         let durable = self.thread.durable().map_err(Error::Store)?;
-        if durable > self.told {
-            self.told = durable;
-            driver.handle_durable(now, durable);
-        }
+        driver.handle_durable(now, durable);
         Ok(())
     }
 
