@@ -120,6 +120,9 @@ mod tests {
         assert_eq!(digest, begun(later, 1).0.digest(later), "the same, at another time");
         assert_ne!(digest, begun(start, 2).0.digest(start), "other data");
         assert_ne!(digest, begun(start, 1).0.digest(later), "the turn is shorter");
+        let mut after_others = begun(start, 1).0;
+        after_others.place_floor += 1;
+        assert_ne!(digest, after_others.digest(start), "seats of new rings have other numbers");
     }
 
     /// Otherwise no state of a ring would ever recur, and a model could not be explored.
