@@ -33,7 +33,7 @@ use taketurns::time::Instant;
     note = "kill ends the server that leads like kill -9, end like SIGTERM. Another one begins to stand by then."
 )]
 struct Options {
-    /// run one of the servers, at this address; this program starts itself so
+    /// run one of the servers, at this address (used internally)
     #[argh(option, arg_name = "addr")]
     serve: Option<String>,
 

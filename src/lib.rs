@@ -1,14 +1,14 @@
-//! TCP clients take turns: an embeddable, single-threaded event loop in which exactly one client may act at a
-//! time.
+//! TCP clients take turns: an embeddable, single-threaded event loop in which at most one client of each ring
+//! may act at a time.
 //!
 //! Some things can only be used by one client at a time: a board, an instrument, a build slot, the floor in a
 //! discussion. This crate is the server that grants the turns, over a network and in order. A holder that
 //! stays silent loses its turn at a deadline. A client that reconnects gets its seat back. Every turn has a
-//! number to fence with, at most one answer counts for it, and the host may judge that answer first. How long
-//! a client can wait has a stated bound.
+//! number to fence with, at most one answer counts for it, and the host may judge that answer first. Every
+//! wait has a stated bound.
 //!
-//! It is *not* a web framework, a message broker or a consensus system: one process decides. Its memory may
-//! be kept in a journal, or in an etcd that lets another process take over.
+//! It is *not* a web framework, a message broker or a consensus system: one process decides. Its state
+//! can be kept in a journal, or in etcd, from which another process can take over.
 //!
 //! # A server in a few lines
 //!
@@ -42,7 +42,7 @@
 //! | refuse a move, judge an answer | [guide, 3](guide#3-judge-the-answers), [`TurnServer::rule`] |
 //! | choose the next holder | [guide, 4](guide#4-rule-over-a-ring), [`TurnServer::name_next`] |
 //! | give more time | [`TurnServer::extend`] |
-//! | lock a thing | [guide, 5](guide#5-a-lock) |
+//! | build a lock | [guide, 5](guide#5-a-lock) |
 //! | authenticate clients | [guide, 6](guide#6-admit-clients), [`TurnServer::admit`] |
 //! | survive a lost connection or a restart | [guide, 9](guide#9-when-things-go-wrong) |
 //! | test my game in virtual time | [guide, 8](guide#8-test-in-virtual-time), [`engine`] |
@@ -53,6 +53,7 @@
 //!
 //! | module | contents | knows nothing of |
 //! |---|---|---|
+//! | [`time`] | time as an argument, deadlines | clocks |
 //! | [`turn`] | the scheduler: who may hold the turn | names, bytes, sockets, clocks |
 //! | [`wire`] | framing and bounded buffers | verbs, sockets |
 //! | [`session`] | the text of the turn protocol: bytes to values, and back | turns, sockets |
@@ -62,12 +63,12 @@
 //! | [`net`] | sockets, clock, `mio`: the driver and the event loop | who may do what |
 //! | [`status`] | health, metrics, a page and a feed over HTTP, in the same loop | who may do what |
 //! | [`tls`] | TLS in front of any protocol | sockets, who may do what |
-//! | [`store`], [`journal`], [`etcd`] | where records are stored, and the thread that waits for it; a store on a disk; one of several servers | turns, clients |
-//! | [`time`] | time as an argument | clocks |
+//! | [`web_socket`] | the turn protocol in WebSocket messages, for browsers | sockets, who may do what |
+//! | [`store`], [`journal`], [`etcd`] | the thread that waits for a store; records on a disk; records in etcd, shared by several servers | turns, clients |
 //!
-//! Each module uses only those above it, and `time`. The modules above `net` do no I/O: a test drives them in
-//! virtual time, with the same pass that the driver runs in real time. Without the default feature `net` the
-//! crate consists of these modules only, and depends on nothing that does I/O.
+//! The modules above `net` do no I/O: a test drives them in virtual time, with the same pass that the driver
+//! runs in real time. Without the default feature `net` the crate consists of these modules, and of
+//! `web_socket` if it is enabled, and depends on nothing that does I/O.
 //!
 //! # Features
 //!
@@ -86,10 +87,10 @@
 //!
 //! # Single-threaded, no locks
 //!
-//! One thread owns all state, and every wait is a deadline. The library starts no thread, takes no lock,
-//! installs no signal handler and no logger, and never exits. Other threads reach an event loop through its
-//! [`net::Handle`]. The only exceptions are the [`store::StoreThread`] of the feature `store`, which waits
-//! for a disk or for etcd and shares no state, and with `etcd` a thread that keeps a lease alive.
+//! One thread owns all state, and every wait is a deadline. The loop starts no thread, takes no lock,
+//! installs no signal handler and no logger, and never exits. Other threads reach it through its
+//! [`net::Handle`]. Only two features have threads: with `store` a [`store::StoreThread`] waits for a disk
+//! or for etcd, and with `etcd` one more renews the lease, and short-lived ones look names up.
 //!
 //! # Limits
 //!

@@ -40,7 +40,8 @@ pub const OF_CLIENTS: &[Extra] = &[
     },
 ];
 
-/// How long a server of several may be silent, in half. A leader that was stopped is replaced after 5 s.
+/// Half the time that a server may stay silent before the client tries the next one. A leader that was
+/// stopped is replaced after 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long it may take to answer `JOIN`: a commit takes up to 3 s while etcd replaces its own leader.

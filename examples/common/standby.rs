@@ -76,7 +76,7 @@ fn campaign(mut candidate: Candidate, news: &Sender<Result<EtcdStore, String>>, 
         // The page comes first: a reader of the log may ask for it at once.
         let shown = handle.run(move |driver, _| {
             driver.protocol_mut().wait = wait;
-            // Of etcd that does not answer the library has said why, once.
+            // The library has already logged why etcd does not answer.
             if !matches!(driver.protocol().wait, Wait::NoAnswer(_)) {
                 info!("{}", driver.protocol().wait.words());
             }

@@ -18,7 +18,7 @@ use super::signals;
 /// The age at which a change is saved. With the time that saving takes, this stays below a second.
 const SAVE_AFTER: Duration = Duration::from_millis(800);
 
-/// 10,001 ids with two numbers each need less than half of it.
+/// The largest state file accepted, in bytes: 10,001 ids with two numbers each need less than half of it.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// The most texts that may wait for a slow disk. Changes beyond that are saved later.

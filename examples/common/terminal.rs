@@ -55,7 +55,7 @@ pub fn is_alone() -> bool {
 }
 
 /// Returns the id of this process's session or group. It is 0 if its leader is outside the PID namespace, as
-/// in a container, but `otherwise`, for systems without namespaces, could not return that.
+/// in a container. `otherwise` is only for systems without namespaces: it could never return 0.
 fn own(field: &str, otherwise: impl FnOnce() -> Pid) -> i32 {
     let ids = status_of_process(field);
     // The last one is that of the innermost namespace.

@@ -11,7 +11,7 @@ pub enum Intent {
     /// It continues.
     Keep,
     /// It is closed after its last bytes: the queue is written, the writing side is shut down, and further
-    /// input is discarded for at most a second.
+    /// input is discarded for at most `linger_timeout` (1 s).
     Close,
     /// It is closed at once.
     Abort(AbortReason),

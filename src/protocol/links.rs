@@ -296,7 +296,7 @@ impl Links {
         }
     }
 
-    /// Closes `id` once everything queued is written and the peer has had a second to read it.
+    /// Closes `id` once everything queued is written and the peer has had `linger_timeout` (1 s) to read it.
     ///
     /// # Examples
     ///

@@ -1,8 +1,8 @@
 //! The text of line protocol 1, in both directions: bytes to values, and back.
 //!
-//! Everything here is a pure function: no state, no time, no allocation for an answer, its `OK` and the next
-//! `GO`. The rules of the turn live in [`turn`](crate::turn), and framing in
-//! [`wire::message`](crate::wire::message), which knows no verb.
+//! Parsing and encoding are pure functions, which allocate nothing for an answer, its `OK` and the next `GO`.
+//! `line`, `raw` and `undecided` hold the state of one connection. The rules of the turn live in
+//! [`turn`](crate::turn), and framing in [`wire::message`](crate::wire::message), which knows no verb.
 
 mod codes;
 mod credential;

@@ -13,27 +13,27 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// They are those of general category Cf or with the property `Default_Ignorable_Code_Point` in Unicode
 /// 16.0.0: bidirectional controls, zero-width characters, variation selectors, fillers, tags.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Short);
+pub struct Name(InlineName);
 
 /// A name as raw clients send it: 1 to 64 bytes of UTF-8 without control characters and `:`.
 ///
 /// `Display` escapes characters that could rearrange or hide the text around them on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RawName(Short);
+pub struct RawName(InlineName);
 
 /// 1 to 64 bytes of UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Short {
+struct InlineName {
     /// Valid UTF-8, followed by zeros.
     bytes: [u8; NAME_BYTES_MAX],
     len: u8,
 }
 
-/// The text is not a [`Name`] or [`RawName`].
+/// Why a text is not a [`Name`] or [`RawName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// It has no byte, or more than [`NAME_BYTES_MAX`].
+    /// It is empty, or longer than [`NAME_BYTES_MAX`] bytes.
     Length,
     /// It is not UTF-8.
     NotUtf8,
@@ -44,8 +44,8 @@ pub enum InvalidName {
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InvalidName::Length => write!(f, "a name has 1 to {NAME_BYTES_MAX} bytes"),
-            InvalidName::NotUtf8 => f.write_str("a name is UTF-8"),
+            InvalidName::Length => write!(f, "a name must be 1 to {NAME_BYTES_MAX} bytes long"),
+            InvalidName::NotUtf8 => f.write_str("a name must be valid UTF-8"),
             InvalidName::Character(' ') => f.write_str("a name may not contain a space"),
             InvalidName::Character(c) => write!(f, "a name may not contain {}", c.escape_unicode()),
         }
@@ -99,18 +99,18 @@ pub(crate) fn is_format(c: char) -> bool {
     FORMAT_CHARACTERS.get(after).is_some_and(|&(first, _)| first <= c)
 }
 
-/// Most names are much shorter than what they are kept in.
-impl Hash for Short {
+impl Hash for InlineName {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        // Most names are far shorter than the buffer.
         self.bytes[..usize::from(self.len)].hash(state);
     }
 }
 
-impl Short {
+impl InlineName {
     /// Reads a name without any character that `is_refused`. Most names are plain ASCII, and are neither
     /// decoded nor taken apart into characters.
     #[inline]
-    fn read(bytes: &[u8], is_refused: impl Fn(char) -> bool) -> Result<Short, InvalidName> {
+    fn read(bytes: &[u8], is_refused: impl Fn(char) -> bool) -> Result<InlineName, InvalidName> {
         let len = u8::try_from(bytes.len()).map_err(|_| InvalidName::Length)?;
         if !(1..=NAME_BYTES_MAX).contains(&bytes.len()) {
             return Err(InvalidName::Length);
@@ -121,7 +121,7 @@ impl Short {
                 return Err(InvalidName::Character(c));
             }
         }
-        let mut name = Short { bytes: [0; NAME_BYTES_MAX], len };
+        let mut name = InlineName { bytes: [0; NAME_BYTES_MAX], len };
         name.bytes[..bytes.len()].copy_from_slice(bytes);
         Ok(name)
     }
@@ -147,7 +147,7 @@ macro_rules! named {
             /// ```
             #[inline]
             pub fn from_bytes(bytes: &[u8]) -> Result<$name, InvalidName> {
-                Short::read(bytes, $is_refused).map($name)
+                InlineName::read(bytes, $is_refused).map($name)
             }
 
             /// Returns the name as it was received.
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn an_invalid_name_says_why() {
         let say = |text: &str| text.parse::<Name>().expect_err(text).to_string();
-        assert_eq!(say(""), "a name has 1 to 64 bytes");
+        assert_eq!(say(""), "a name must be 1 to 64 bytes long");
         assert_eq!(say("\u{202e}"), "a name may not contain \\u{202e}");
     }
 

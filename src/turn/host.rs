@@ -86,7 +86,7 @@ impl<S> Ring<S> {
         self.stays.insert(Stays::DRAINING);
     }
 
-    /// Ends the first thing whose time is over: a turn, the absence of its holder, or the grace of a vacant
+    /// Ends whatever has expired first: a turn, the absence of its holder, or the grace of a vacant
     /// seat.
     pub(super) fn expire(&mut self, now: Instant) -> Option<(Moved, Option<(SeatId, S)>)> {
         if let Some(lease) = self.lease().copied() {

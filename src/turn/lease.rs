@@ -10,7 +10,7 @@
 //!                      Stopped <-------- (refuse, release while paused)
 //! ```
 //!
-//! The end of the turn leaves any of them. Pausing stops a running clock only: an unreleased one has not
+//! A turn can end in any of these states. Pausing stops a running clock only: an unreleased one has not
 //! begun, and a judged one is already stopped.
 
 use super::rules::Allowance;

@@ -35,9 +35,8 @@ fn share(weight: Weight) -> u64 {
 
 const NIL: u32 = u32::MAX;
 
-/// The neighbours of a queued seat in the list of its weight. They mean nothing for a seat that is not
-/// queued, and neither does the predecessor of the first one: so the first is taken out without looking at
-/// the next.
+/// The neighbours of a queued seat in the list of its weight. Valid only while the seat is queued. `prev` of
+/// the first seat is never read, so removing it need not touch the next one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Links {
     prev: u32,

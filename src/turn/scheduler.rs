@@ -190,7 +190,7 @@ impl<S> Scheduler<S> {
         Some(&self.seat(seat)?.data)
     }
 
-    /// Returns the data of `seat`, to be changed.
+    /// Returns the data of `seat` mutably.
     ///
     /// # Examples
     ///
