@@ -25,7 +25,7 @@ pub(crate) struct Room {
     seats: HashTable<u32>,
     /// Those that are kept [in the ring's entry](crate::record::RingEntry) of a store, by ascending place.
     pub(crate) with_ring: Vec<SeatId>,
-    /// See [`Rooms::hear`].
+    /// See [`Rooms::add_hearer`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
     pub(crate) removed: HashMap<Name, Instant>,
@@ -133,12 +133,12 @@ impl Rooms {
     }
 
     /// Adds `id` to the hearers of the room.
-    pub(crate) fn hear(&mut self, room: RoomId, id: ConnectionId) {
+    pub(crate) fn add_hearer(&mut self, room: RoomId, id: ConnectionId) {
         self.rooms[room.slot()].hearers.push(id);
         self.hearing += 1;
     }
 
-    pub(crate) fn stop_hearing(&mut self, room: RoomId, id: ConnectionId) {
+    pub(crate) fn remove_hearer(&mut self, room: RoomId, id: ConnectionId) {
         let hearers = &mut self.rooms[room.slot()].hearers;
         let before = hearers.len();
         hearers.retain(|&hearer| hearer != id);

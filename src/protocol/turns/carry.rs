@@ -140,7 +140,7 @@ impl TurnServer {
     pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
         self.report(TurnEvent::Away { seat });
-        self.hear_of_seat(seat, links, |name| Reply::Away { name });
+        self.announce_seat(seat, links, |name| Reply::Away { name });
         self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
     }
 
@@ -193,10 +193,10 @@ impl TurnServer {
             if unlikely(granted.is_none()) {
                 self.confirm_all(ended.seat.ring(), links);
             }
-            self.hear_ended(ended, answer.as_ref(), gone, links);
+            self.announce_end(ended, answer.as_ref(), gone, links);
         }
         if let Some(granted) = &granted {
-            self.hear_begin(now, granted, links);
+            self.announce_begin(now, granted, links);
         }
         late
     }
@@ -500,7 +500,7 @@ impl TurnServer {
         (!self.table.rooms.room(room).hearers.is_empty()).then_some(room)
     }
 
-    fn hear_ended(
+    fn announce_end(
         &mut self,
         ended: &Ended,
         answer: Option<&Accepted<'_>>,
@@ -522,11 +522,11 @@ impl TurnServer {
             Some(answer) => Reply::Turn { name: &name, turn, raw_name, content: answer.content() },
             None => Reply::Skip { name: &name, turn, how: how_of(outcome) },
         };
-        self.hear(room, &reply, links);
+        self.send_to_hearers(room, &reply, links);
     }
 
-    /// Tells hearers about a turn whose holder has been told.
-    pub(super) fn hear_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
+    /// Tells the hearers of a ring about a turn whose holder has been told.
+    pub(super) fn announce_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
         let Some(room) = self.has_hearers(grant.seat) else { return };
         if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_all_durable()) {
             let hearers = self.table.rooms.room(room).hearers.as_slice();
@@ -538,11 +538,11 @@ impl TurnServer {
             return;
         };
         let name = self.table.name_of(grant.seat).to_string();
-        self.hear(room, &Reply::Begin { name: &name, turn, within }, links);
+        self.send_to_hearers(room, &Reply::Begin { name: &name, turn, within }, links);
     }
 
-    /// Sends a line about a seat to everyone who hears its ring.
-    pub(super) fn hear_of_seat(
+    /// Tells the hearers of its ring what happened to a seat.
+    pub(super) fn announce_seat(
         &mut self,
         seat: SeatId,
         links: &mut Links,
@@ -550,12 +550,12 @@ impl TurnServer {
     ) {
         if let Some(room) = self.has_hearers(seat) {
             let name = self.table.name_of(seat).to_string();
-            self.hear(room, &reply(&name), links);
+            self.send_to_hearers(room, &reply(&name), links);
         }
     }
 
     /// Sends a line to everyone who hears a ring.
-    pub(super) fn hear(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
+    pub(super) fn send_to_hearers(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
         self.scratch.clear();
         reply.encode(&mut self.scratch);
         for &hearer in &self.table.rooms.room(room).hearers {
@@ -574,7 +574,7 @@ impl TurnServer {
         self.note_gone(seat, data);
         let name = SeatName { seat, name: data.name() }.to_string().into_boxed_str();
         if !self.table.rooms.room(data.room).hearers.is_empty() {
-            self.hear(data.room, &Reply::Left { name: &name }, links);
+            self.send_to_hearers(data.room, &Reply::Left { name: &name }, links);
         }
         self.table.forget(now.instant, seat, data);
         match &mut self.outbox {

@@ -161,7 +161,7 @@ impl TurnServer {
         {
             self.say(id, &reply(name.as_str()), links);
         }
-        self.hear(room, &reply(name.as_str()), links);
+        self.send_to_hearers(room, &reply(name.as_str()), links);
     }
 
     /// Sets the rules of the ring `name`, whether or not it exists. Its current turn and seats keep theirs.
@@ -464,7 +464,7 @@ impl TurnServer {
         self.may_say(content)?;
         if let Some(room) = self.table.rooms.find(name) {
             self.expect_verdict();
-            self.hear(room, &Reply::Say { content }, links);
+            self.send_to_hearers(room, &Reply::Say { content }, links);
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ impl TurnServer {
         let RawSeat { seat, is_back, moved } = seated;
         self.note_seat(seat);
         self.report(TurnEvent::Seated { seat, connection: id });
-        self.hear_of_seat(seat, links, |name| match is_back {
+        self.announce_seat(seat, links, |name| match is_back {
             true => Reply::Back { name },
             false => Reply::Joined { name, seat: seat.place() },
         });
@@ -124,7 +124,7 @@ impl TurnServer {
                 if let Some(held) = self.table.scheduler.held_by(seat) {
                     self.table.scheduler.start(now.instant, seat, held.turn);
                     self.raw_go(id, links);
-                    self.hear_begin(now, &Grant { seat, turn: held.turn }, links);
+                    self.announce_begin(now, &Grant { seat, turn: held.turn }, links);
                 }
             }
             Signal::Quiet | Signal::Open | Signal::Answered => {}
@@ -214,7 +214,7 @@ impl TurnServer {
     fn raw_is_back(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
         if self.table.scheduler.data(seat).is_some() {
             self.report(TurnEvent::Seated { seat, connection: id });
-            self.hear_of_seat(seat, links, |name| Reply::Back { name });
+            self.announce_seat(seat, links, |name| Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
             self.note_seat(seat);
             return self.carry_out(now, moved, None, links);

@@ -239,7 +239,7 @@ impl TurnServer {
                 Due::Go(id, seat) => self.say_go_now(now, id, seat, links),
                 Due::No(id, refused) => self.say_no_now(now, id, &refused, links),
                 Due::Grant(grant) => self.grant_recorded(now, grant, links),
-                Due::Begin(grant, hearers) => self.hear_recorded(now, &grant, &hearers, links),
+                Due::Begin(grant, hearers) => self.announce_recorded_begin(now, &grant, &hearers, links),
                 Due::Accepted(seat, turn, message, name) => self.ledger.accepted(seat, turn, &message, name),
                 Due::Event(TurnEvent::Retired { seat, name }) => self.ledger.retired(seat, name),
                 Due::Event(event) => self.ledger.report(event),
@@ -282,7 +282,13 @@ impl TurnServer {
     }
 
     /// Tells these hearers about a turn whose holder has been told.
-    fn hear_recorded(&mut self, now: Now, grant: &Grant, hearers: &[ConnectionId], links: &mut Links) {
+    fn announce_recorded_begin(
+        &mut self,
+        now: Now,
+        grant: &Grant,
+        hearers: &[ConnectionId],
+        links: &mut Links,
+    ) {
         let Some(room) = self.table.scheduler.data(grant.seat).map(|data| data.room) else { return };
         let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
         else {

@@ -108,7 +108,7 @@ impl TurnServer {
             Ok((seat, secret, moved)) => {
                 self.note_joined(seat);
                 let hears = self.line_seated(id, seat, seating, secret, words, links);
-                self.hear_of_seat(seat, links, |name| Reply::Joined { name, seat: seat.place() });
+                self.announce_seat(seat, links, |name| Reply::Joined { name, seat: seat.place() });
                 self.line_hears(id, hears);
                 let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
                 if !is_granted {
@@ -186,7 +186,7 @@ impl TurnServer {
         }
         let hears = self.line_seated(id, seat, seating, fresh, words, links);
         if was_away {
-            self.hear_of_seat(seat, links, |name| Reply::Back { name });
+            self.announce_seat(seat, links, |name| Reply::Back { name });
         }
         self.line_hears(id, hears);
         let is_granted = moved.granted.is_some_and(|granted| granted.seat == seat);
@@ -240,7 +240,7 @@ impl TurnServer {
     /// Makes the client on `id` a hearer of `room`, if there is one.
     fn line_hears(&mut self, id: ConnectionId, room: Option<RoomId>) {
         if let Some(room) = room {
-            self.table.rooms.hear(room, id);
+            self.table.rooms.add_hearer(room, id);
         }
     }
 
@@ -330,7 +330,7 @@ impl TurnServer {
             Role::Newcomer { .. } | Role::Admitting(_) => {}
             Role::Seated { seat, hears } => {
                 if let Some(room) = hears {
-                    self.table.rooms.stop_hearing(room, id);
+                    self.table.rooms.remove_hearer(room, id);
                 }
                 self.unseat(now, id, seat, links);
                 if let Some(room) = hears {
@@ -338,7 +338,7 @@ impl TurnServer {
                 }
             }
             Role::Hearing(room) => {
-                self.table.rooms.stop_hearing(room, id);
+                self.table.rooms.remove_hearer(room, id);
                 self.table.rooms.tidy(now.instant, room);
             }
         }

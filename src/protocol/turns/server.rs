@@ -429,7 +429,7 @@ impl TurnServer {
             self.report(TurnEvent::Away { seat });
             // While the server stops this is not news, and there may be many seats.
             if self.drain != Drain::Done {
-                self.hear_of_seat(seat, links, |name| Reply::Away { name });
+                self.announce_seat(seat, links, |name| Reply::Away { name });
             }
             self.carry_out(now, moved, None, links);
             self.clock_starts_untold(now, seat);

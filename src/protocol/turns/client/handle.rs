@@ -40,8 +40,8 @@ impl Protocol for TurnClient {
     fn handle_bytes(&mut self, now: Now, id: ConnectionId, bytes: &[u8], links: &mut Links) -> usize {
         let Some(&client) = self.by_connection.get(id) else { return bytes.len() };
         let used = self.with(now, client, links, |client, cx| match &mut client.wire {
-            Wire::Raw(raw) => raw.hear(&mut client.player, cx, bytes),
-            Wire::Line(line) => line.hear(&mut client.player, cx, bytes),
+            Wire::Raw(raw) => raw.handle_bytes(&mut client.player, cx, bytes),
+            Wire::Line(line) => line.handle_bytes(&mut client.player, cx, bytes),
         });
         used.unwrap_or(bytes.len())
     }

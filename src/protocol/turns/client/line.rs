@@ -1,4 +1,4 @@
-//! A line client: its state, its requests and its deadlines. The messages of the server are in `hear.rs`.
+//! A line client: its state, its requests and its deadlines. The messages of the server are in `replies.rs`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) struct Link {
     pub(super) pings: VecDeque<Instant>,
     /// The time at which the last answered ping was sent. Everything that arrives now was sent after it.
     pub(super) ponged: Option<Instant>,
-    /// Whether `GO` or `WAIT` may still follow the `WELCOME`. See `welcomed` in `hear.rs`.
+    /// Whether `GO` or `WAIT` may still follow the `WELCOME`. See `welcomed` in `replies.rs`.
     pub(super) is_unsettled: bool,
     /// When to log that `WELCOME` has not arrived.
     pub(super) complain_at: Option<Instant>,

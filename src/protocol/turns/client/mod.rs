@@ -11,9 +11,9 @@
 //! server has begun another life or the seat's grace is over.
 
 // player.rs  one client and its connection; hold.rs has the state of its turn
-//  ├ raw.rs  both directions of the raw framing
-//  ├ line.rs requests of the line protocol, and its state
-//  └ hear.rs messages of the server in the line protocol
+//  ├ raw.rs     both directions of the raw framing
+//  ├ line.rs    requests of the line protocol, and its state
+//  └ replies.rs messages of the server in the line protocol
 // handle.rs  calls of the driver; clients.rs the set of clients
 // command.rs, event.rs, config.rs  the host's side
 
@@ -22,11 +22,11 @@ mod command;
 mod config;
 mod event;
 mod handle;
-mod hear;
 mod hold;
 mod line;
 mod player;
 mod raw;
+mod replies;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

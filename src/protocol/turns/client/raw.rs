@@ -46,7 +46,7 @@ fn signal(bytes: &[u8]) -> Signal {
 
 impl RawWire {
     /// Handles all complete signals. Returns how many bytes they took.
-    pub(super) fn hear(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
+    pub(super) fn handle_bytes(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
         // The server sends the next `GO` only after it has read the answer, so the answer has been written
         // even if we have not noticed yet.
         self.note_written(me, cx);

@@ -1,4 +1,4 @@
-//! How a line client handles each message of its server.
+//! How a line client handles each reply and each piece of news of its server.
 
 use std::time::Duration;
 
@@ -41,14 +41,14 @@ struct Refusal<'a> {
 }
 
 impl LineWire {
-    /// Handles all complete messages. Returns how many bytes they took.
-    pub(super) fn hear(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
+    /// Handles all complete messages in `bytes`. Returns how many bytes they took.
+    pub(super) fn handle_bytes(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
         let mut used = 0;
         while let Some(id) = me.connection.filter(|&id| cx.links.may_go_on(id)) {
             match take(&bytes[used..], me) {
                 Ok(Some((line, payload, size))) => {
                     used += size;
-                    self.hear_message(me, cx, line, payload);
+                    self.handle_message(me, cx, line, payload);
                 }
                 Ok(None) => break,
                 Err(why) => {
@@ -60,7 +60,7 @@ impl LineWire {
         used
     }
 
-    fn hear_message(&mut self, me: &mut Player, cx: &mut Cx<'_>, line: &str, payload: Option<&[u8]>) {
+    fn handle_message(&mut self, me: &mut Player, cx: &mut Cx<'_>, line: &str, payload: Option<&[u8]>) {
         match Reply::parse(line, payload) {
             Some(Reply::Welcome { seat, epoch, resume, last, judging, .. }) if me.config.seat.is_some() => {
                 self.welcomed(me, cx, &Seated { seat, epoch, secret: resume, last, judging });
