@@ -4,7 +4,7 @@
 /// instead of bytes and leaves no holes. The unused part costs address space but no memory.
 const MAPPED_BYTES: usize = 256 * 1024;
 
-/// Returns how many entries of `T` that is.
+/// Returns how many entries of `T` fit in `MAPPED_BYTES`.
 pub(crate) const fn mapped_capacity<T>() -> usize {
     MAPPED_BYTES / size_of::<T>()
 }

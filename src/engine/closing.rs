@@ -155,8 +155,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Discards further input for a while, after the last words were written. Closing a socket with unread
-    /// input would reset the connection, and the peer might never read them.
+    /// Discards further input for a while, after the last words have been written. Closing a socket with
+    /// unread input would reset the connection, and the peer might never read them.
     pub(super) fn linger(&mut self, now: Now, id: ConnectionId) {
         let Some(link) = self.links.present_mut(id) else { return };
         let Some(socket) = self.streams.get_mut(id) else { return };
@@ -177,7 +177,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.read_later(id);
     }
 
-    /// Closes all connections at once, without another word.
+    /// Closes all connections at once, and sends nothing more.
     #[cfg(feature = "store")]
     pub(crate) fn close_all(&mut self, now: Now) {
         let all: Vec<_> = self.streams.iter().map(|(id, _)| id).collect();
@@ -227,7 +227,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         Some((origin, phase))
     }
 
-    /// Gives a connection up without closing its socket. The protocol is not told.
+    /// Gives up a connection without closing its socket. The protocol is not told.
     pub(crate) fn detach(&mut self, id: ConnectionId) -> Option<(S::Socket, Origin, Phase)> {
         let socket = self.streams.remove(id)?;
         let link = self.links.link_mut(id)?;

@@ -10,7 +10,7 @@ use crate::protocol::{BuffersMin, LOG_LINES_MAX};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DriverConfig {
     /// The most connections at once, including those about to be closed. A newcomer beyond it is dropped
-    /// without a word.
+    /// without a reply.
     ///
     /// So the protocol's own limit should be lower by 16, which leaves room to tell a client why it is turned
     /// away. Default `None`: a [`net::Driver`](crate::net::Driver) uses
@@ -19,7 +19,7 @@ pub struct DriverConfig {
     /// `connections_max`, and its result here.
     pub max_connections: Option<usize>,
     /// The most connections from one address, so that one machine cannot take every place. A newcomer beyond
-    /// it is dropped without a word.
+    /// it is dropped without a reply.
     ///
     /// Default `None`, because clients may share an address. Loopback addresses have no limit: behind a proxy
     /// on this machine, all clients come from one. An IPv4 address counts as the same one through an IPv6
@@ -76,7 +76,7 @@ pub struct DriverConfig {
     /// How long the handshake of a wrapped connection may take, such as that of TLS. Default 10 s.
     pub handshake_timeout: Duration,
     /// Wrapped connections whose handshakes may be under way at once; further newcomers wait in the system's
-    /// queue. Default 1,024: each may keep some 20 KiB until it is over.
+    /// queue. Default 1,024: each may keep some 20 KiB until it is complete.
     pub handshakes_max: usize,
     /// Handshakes that make progress in a pass, after everything that was ready has been read. Default 4; 0
     /// counts as 1.
@@ -84,8 +84,7 @@ pub struct DriverConfig {
     /// A TLS handshake takes about 0.1 ms of processor time, so 256 newcomers at once delay a turn by a few
     /// handshakes at most.
     pub pass_handshakes_max: usize,
-    /// How often a wrapped connection is pinged, if its wire has pings of its own, as WebSocket does. Default
-    /// `None`.
+    /// How often a wrapped connection is pinged, if its wire has pings, as WebSocket does. Default `None`.
     ///
     /// It keeps proxies from cutting a silent connection. An answer shows only that the peer's system is
     /// there.
@@ -97,9 +96,9 @@ pub struct DriverConfig {
     ///
     /// Waking a loop that sleeps takes most of the time of a hand-over. A loop that polls instead uses its
     /// whole processor while turns go round, and for this long after each one. Set it to a little more than
-    /// clients take to answer, if a processor can be spared; see docs/PERFORMANCE.md. A host with a `Poll` of
-    /// its own does the same with a timeout of zero. With a store, `EventLoop::run` polls for the end
-    /// of quick commits, too, as `StoreThread::busy_poll_until` says.
+    /// clients take to answer, if a processor can be spared; see docs/PERFORMANCE.md. A host with its own
+    /// `Poll` does the same with a timeout of zero. With a store, `EventLoop::run` also polls for the end of
+    /// quick commits: see `StoreThread::busy_poll_until`.
     pub busy_poll: Duration,
     /// Connections that the system queues before they are accepted. Default 4,096; the system may lower it.
     pub backlog: i32,
@@ -170,11 +169,11 @@ impl Default for DriverConfig {
 
 impl DriverConfig {
     /// Checks that a protocol's longest messages fit the buffers. [`net::Driver`](crate::net::Driver) calls
-    /// it by itself; a host that runs an [`Engine`](super::Engine) on sockets of its own calls it first.
+    /// it by itself; a host that runs an [`Engine`](super::Engine) on its own sockets calls it first.
     ///
     /// # Errors
     ///
-    /// The buffer that is too small.
+    /// Returns [`BufferTooSmall`] for the first buffer that is too small.
     ///
     /// # Examples
     ///

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-/// The reason why an engine does not accept a socket of its host.
+/// The reason why an engine does not take a listener or a socket.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NotTaken {

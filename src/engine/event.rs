@@ -23,7 +23,7 @@ pub enum Event<E> {
         /// The side that connected.
         origin: Origin,
     },
-    /// A connection is gone.
+    /// A connection was closed, or released to another engine.
     Closed {
         /// The connection.
         connection: ConnectionId,
@@ -48,11 +48,11 @@ pub enum Event<E> {
         target: Target,
         /// The failure.
         error: io::Error,
-        /// When the next attempt begins.
+        /// The time until the next attempt.
         retry_in: Duration,
     },
     /// A listener accepts no connection for a while, because the system has no descriptor or memory left.
-    /// Connections that wait are kept.
+    /// Waiting connections are kept.
     AcceptPaused {
         /// The listener's address.
         addr: SocketAddr,
@@ -71,7 +71,7 @@ pub enum Event<E> {
 pub struct DriverCounts {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections that are gone, including outbound ones.
+    /// Connections closed, including outbound ones.
     pub closed: u64,
     /// Failures of `accept`, including those that concern a single newcomer.
     pub accept_errors: u64,
@@ -81,7 +81,7 @@ pub struct DriverCounts {
     pub dropped_of_address: u64,
     /// Handshakes of wrapped connections that have failed.
     pub handshakes_failed: u64,
-    /// Events for connections that were gone.
+    /// Events for connections that no longer existed.
     pub stale_events: u64,
     /// Peers closed because they did not read.
     pub slow_readers: u64,

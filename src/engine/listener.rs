@@ -41,7 +41,7 @@ impl<L> Listener<L> {
 pub(super) enum AcceptError {
     /// No newcomer waits.
     Empty,
-    /// The newcomer is gone already or cannot be reached. The next one may be fine.
+    /// The newcomer has already left or cannot be reached. The next one may be fine.
     Newcomer,
     /// The system lacks something, such as descriptors or memory, or the error is unknown. Try again later.
     System,

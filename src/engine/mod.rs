@@ -15,7 +15,7 @@
 //!    used again.
 //! 3. [`Engine::poll_event`], until it returns `None`.
 //!
-//! The next pass is due at [`Engine::next_deadline`], or when the world does something.
+//! The next pass is due at [`Engine::next_deadline`], or as soon as an event arrives.
 //!
 //! A protocol consumes whole messages. The rest is kept here, for the few connections that have one, and
 //! given again in one piece. Nearly always nothing is left, and the protocol sees the buffer that was read
@@ -25,7 +25,7 @@
 //!
 //! A [`Wrapping`] turns the bytes of a wire, such as TLS or WebSocket, into those of a protocol and back.
 //! [`Engine::listen_wrapped`], [`Engine::adopt_wrapped`] and [`Engine::connect_wrapped`] give one to each of
-//! their connections. Its handshake must be over within
+//! their connections. Its handshake must be complete within
 //! [`handshake_timeout`](DriverConfig::handshake_timeout); only then is the protocol told of the connection,
 //! and never if the handshake fails. [`Links::transport`](crate::protocol::Links::transport) tells how the
 //! connection came. A protocol that finds the handshake of another wire in its input calls
@@ -39,7 +39,7 @@
 //! while over `out_bytes_max` is queued, if it is the slowest while more than `queued_bytes_max` is queued
 //! for all together, or if 16 times `out_bytes_max` is queued before anything could be written.
 //!
-//! Time alone closes no peer: a client may be busy for an hour and read then. The sockets find out whether
+//! Time alone closes no peer: a client may be busy for an hour and then read. The sockets find out whether
 //! its system is still there. Only last words have a deadline, because nothing else would end that
 //! connection.
 //!
@@ -119,12 +119,12 @@ mod config;
 mod error;
 mod event;
 mod listener;
-mod looks;
 mod opening;
 mod pass;
 mod reading;
 mod reconnect;
 mod releasing;
+mod silence_checks;
 mod stalled;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// [`NotTaken::Draining`], and the error of `make`.
+    /// Returns [`NotTaken::Draining`] while draining, and [`NotTaken::Sockets`] if `make` fails.
     pub fn listen(
         &mut self,
         addr: SocketAddr,
@@ -34,7 +34,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// [`NotTaken::Draining`], and the error of `make`.
+    /// Returns [`NotTaken::Draining`] while draining, and [`NotTaken::Sockets`] if `make` fails.
     pub fn listen_wrapped(
         &mut self,
         addr: SocketAddr,
@@ -141,7 +141,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Returns whether there is room for one more connection, and for one more from `peer`.
+    /// Checks that there is room for one more connection, and for one more from `peer`.
     pub(super) fn has_room(&self, peer: SocketAddr) -> Result<(), NotTaken> {
         if self.config.max_connections.is_some_and(|max| self.streams.len() >= max) {
             Err(NotTaken::Full)
@@ -156,7 +156,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// The limit that stands in the way, or the error of the sockets. The socket is closed then.
+    /// Returns [`NotTaken`] while draining, if a limit is reached, or if the sockets fail. The socket is
+    /// closed then.
     pub fn adopt(
         &mut self,
         now: Now,
@@ -175,7 +176,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// The limit that stands in the way, or the error of the sockets. The socket is closed then.
+    /// Returns [`NotTaken`] while draining, if a limit is reached, or if the sockets fail. The socket is
+    /// closed then.
     pub fn adopt_wrapped(
         &mut self,
         now: Now,
@@ -275,8 +277,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Takes the addresses of `target` that [`Event::Resolve`] asked the host for. All attempts that wait for
-    /// them continue. Addresses that come too late serve the next attempt.
+    /// Takes the addresses of `target`, for which [`Event::Resolve`] asked the host. All attempts that wait
+    /// for them continue. Addresses that come too late serve the next attempt.
     pub fn resolved(&mut self, now: Now, target: &Target, found: io::Result<Vec<SocketAddr>>) {
         self.lookups.remove(target);
         let dials = self.dials.iter().filter(|(_, dial)| dial.connection.is_none() && dial.aim() == target);

@@ -7,8 +7,8 @@ use std::fmt;
 use slab::Slab;
 
 use super::listener::Listener;
-use super::looks::Looks;
 use super::reconnect::Dial;
+use super::silence_checks::SilenceChecks;
 use super::stalled::Stalled;
 use super::wrapped::{Wire, WireBuffers};
 use super::{DriverConfig, DriverCounts, Event, EventsPending, Sockets, Target, Wrap};
@@ -67,13 +67,13 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) writable: Vec<ConnectionId>,
     /// Connections whose sockets have refused bytes that are still queued.
     pub(super) stalled: Stalled,
-    /// When to look at peers that read nothing; see [`Sockets::excuse`].
-    pub(super) looks: Looks,
-    /// Connections that are gone; their slots are used again after the batch.
+    /// When to check for peers that read nothing; see [`Sockets::extend_for_busy_peers`].
+    pub(super) silence_checks: SilenceChecks,
+    /// Closed connections, whose slots are used again after the batch.
     pub(super) gone: Vec<ConnectionId>,
     pub(super) buffer: Box<[u8]>,
     pub(super) events: VecDeque<Event<P::Event>>,
-    /// The host has taken all events of the last pass.
+    /// Whether the host has taken all events of the last pass.
     pub(super) events_taken: bool,
     /// The time of the last pass. Work that it left has been due since then.
     pub(super) last_pass: Instant,
@@ -97,7 +97,7 @@ pub(super) enum Timer {
     Connection(ConnectionId),
     /// The end of a second of the log.
     Log,
-    Look,
+    SilenceCheck,
     /// See [`DriverConfig::wire_ping`].
     Ping,
 }
@@ -153,7 +153,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
             idle_reads: 0,
             writable: Vec::new(),
             stalled: Stalled::default(),
-            looks: Looks::new::<S>(&config, now),
+            silence_checks: SilenceChecks::new::<S>(&config, now),
             gone: Vec::new(),
             buffer: vec![0; read_bytes_max].into_boxed_slice(),
             events: VecDeque::new(),
@@ -173,8 +173,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         &self.protocol
     }
 
-    /// Returns the protocol, to be changed. Call it between passes: its requests to links are carried out in
-    /// the next pass.
+    /// Returns the protocol mutably. Call it between passes: its requests to links are carried out in the
+    /// next pass.
     pub fn protocol_mut(&mut self) -> &mut P {
         &mut self.protocol
     }
@@ -185,7 +185,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         &self.sockets
     }
 
-    /// Returns the sockets, to be changed.
+    /// Returns the sockets mutably.
     pub fn sockets_mut(&mut self) -> &mut S {
         &mut self.sockets
     }
@@ -241,7 +241,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.draining
     }
 
-    /// Returns whether [`drain`](Self::drain) was called and every connection is gone.
+    /// Returns whether [`drain`](Self::drain) was called and every connection is closed.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         unlikely(self.draining) && self.streams.is_empty()
@@ -276,7 +276,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         DialId(at)
     }
 
-    /// Sends an outbound connection to `target`, where its server said that it should go. Once the connection
+    /// Sends an outbound connection to `target`, to which its server has redirected it. Once the connection
     /// is closed, the next attempt begins there without a pause. Later ones are made there as well until
     /// nothing answers, and then at the target of [`connect`](Self::connect) again.
     ///
@@ -286,7 +286,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     pub fn redirect(&mut self, now: Now, dial: DialId, target: Target) -> bool {
         let Some(dialed) = self.dials.get_mut(dial.0) else { return false };
         if dialed.is_resolving {
-            // Its addresses are not waited for any more, so the next attempt there asks again.
+            // Nothing waits for its addresses any more, so the next attempt there asks again.
             self.lookups.remove(dialed.aim());
         }
         let is_followed = dialed.redirect(target);
@@ -354,7 +354,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Handles a connection that is ready. An event for one that is gone is counted and dropped.
+    /// Handles a connection that is ready. An event for one that no longer exists is counted and dropped.
     #[cold]
     pub fn handle_ready(&mut self, now: Now, id: ConnectionId, ready: Ready) {
         match self.links.phase(id) {
@@ -372,8 +372,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Notes that newcomers wait at the listener `slot`. They are accepted later in the pass, after earlier
-    /// input was read. During a back-off this changes nothing.
+    /// Notes that newcomers wait at the listener with the number `listener`. They are accepted later in the
+    /// pass, after earlier input has been read. During a back-off this changes nothing.
     #[cold]
     pub fn handle_knock(&mut self, listener: usize) {
         let rests = self.deadlines.of(Timer::Listener(listener)).is_some();
@@ -405,7 +405,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// If the events of the last pass were not all taken; the pass continues when they are.
+    /// Returns [`EventsPending`] if not all events of the last pass have been taken. Take them, and call it
+    /// again.
     #[inline(always)]
     pub fn finish_batch(&mut self, now: Now) -> Result<(), EventsPending> {
         if unlikely(!self.events_taken) {
@@ -414,7 +415,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.events_taken = false;
         self.last_pass = now.instant;
         self.eager_left = EAGER_EVENTS_MAX;
-        let has_written = self.counts.bytes_out > self.looks.asleep_at;
+        let has_written = self.counts.bytes_out > self.silence_checks.asleep_at;
         if unlikely(self.has_leftovers() | !self.writable.is_empty() | has_written | self.is_due(now)) {
             self.do_chores(now);
         }
@@ -449,9 +450,9 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Does the work that few passes have, before anything is written.
     #[cold]
     fn do_chores(&mut self, now: Now) {
-        if self.counts.bytes_out > self.looks.asleep_at {
-            self.looks.asleep_at = u64::MAX;
-            self.look_later(now.instant);
+        if self.counts.bytes_out > self.silence_checks.asleep_at {
+            self.silence_checks.asleep_at = u64::MAX;
+            self.schedule_silence_check(now.instant);
         }
         self.reread(now);
         if self.carried_over > 0 {
@@ -515,8 +516,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.flush_rest(now);
     }
 
-    /// Flushes early when others than `speaker` have a lot queued, so that none of them is closed as a slow
-    /// reader before it could read.
+    /// Flushes early when peers other than `speaker` have a lot queued, so that none of them is closed as a
+    /// slow reader before it had a chance to read.
     #[cold]
     pub(crate) fn relieve(&mut self, now: Now, speaker: ConnectionId) {
         if self.links.wants_flush(speaker) {
@@ -566,7 +567,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
                 Timer::Connection(id) => self.out_of_time(now, id),
                 // The end of the pass handles it.
                 Timer::Log => {}
-                Timer::Look => self.look(now),
+                Timer::SilenceCheck => self.check_silence(now),
                 Timer::Ping => self.ping_all(now),
             }
         }

@@ -14,13 +14,13 @@ use crate::time::Now;
 /// Bytes that each connection may send in a pass, however many connections share the budget.
 const SHARE_MIN: usize = 1024;
 
-/// Reads of one connection in a pass that may bring its protocol nothing, because only its wire had something
-/// to say.
+/// The most reads of one connection in a pass that bring its protocol nothing, because only its wire had
+/// something to say.
 const IDLE_READS_MAX: u8 = 4;
 
-/// The end of a connection counts as so many bytes of a pass's budget, because closing a socket takes the
-/// system about ten times as long as a read. So when thousands leave at once, the others do not wait for
-/// all of them.
+/// The end of a connection counts as this many bytes of a pass's budget, because closing a socket takes the
+/// system about ten times as long as a read. So when thousands leave at once, the others do not wait for all
+/// of them.
 const END_BYTES: usize = 4096;
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
@@ -100,7 +100,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether the next read of a connection may follow at once, with `budget` bytes left.
+    /// Returns whether the next read of a connection may follow at once, with `budget` bytes left. If a limit
+    /// is reached, queues it to be read later.
     #[cold]
     fn may_read_more(&mut self, now: Now, id: ConnectionId, budget: usize, is_first: bool) -> bool {
         if is_first {
@@ -114,7 +115,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.links.phase(id).is_some()
     }
 
-    /// Its own budget is used up: the rest waits until the others have been read.
+    /// Queues `id` to be read again once the others have been, for example because its own budget is used up.
     #[cold]
     pub(super) fn read_later(&mut self, id: ConnectionId) {
         if self.links.phase(id) == Some(Phase::Securing) {
@@ -124,7 +125,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// The budget of the pass is used up. An awaited connection goes first in the next pass.
+    /// Queues `id` for the next pass, because the budget of this one is used up. An awaited connection goes
+    /// to the front, behind those for which a deadline waits.
     #[cold]
     fn read_in_next_pass(&mut self, id: ConnectionId) {
         if !self.is_newly_unread(id) {
@@ -146,8 +148,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
 
     /// Returns whether all awaited connections that had input at the time of the deadline have been read: an
     /// answer that arrived before the deadline counts. They are read before all others, so the deadline is
-    /// hardly late. Only the first deadline waits. One that passes meanwhile expires with it, because
-    /// otherwise it could be put off for ever.
+    /// only slightly late. Only the first deadline waits. One that passes meanwhile expires with it, because
+    /// otherwise it could be put off forever.
     pub(super) fn has_read_what_came(&mut self) -> bool {
         let expires_after = match self.expires_after {
             Some(expires_after) => expires_after,
@@ -158,7 +160,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         has_read
     }
 
-    /// Returns how many there are.
+    /// Moves awaited connections to the front of `unread`; returns how many there are.
     fn put_awaited_first(&mut self) -> usize {
         let all = std::mem::take(&mut self.unread);
         let (awaited, others): (VecDeque<_>, VecDeque<_>) =
@@ -169,7 +171,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         count
     }
 
-    /// Stops reading from a connection while its peer does not read, and resumes when it has.
+    /// Stops reading from a connection while its peer does not read, and resumes once it has.
     pub(super) fn pause_or_resume(&mut self, id: ConnectionId) {
         let is_congested = self.links.is_congested(id);
         let Some(link) = self.links.present_mut(id) else { return };
@@ -181,8 +183,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Takes `count` bytes that were read and are not the protocol's yet: they are unwrapped, or join the
-    /// bytes that are kept.
+    /// Handles the first `count` bytes of the buffer if the protocol cannot have them as they are: unwraps
+    /// them, or appends them to the bytes that are kept.
     #[cold]
     fn hear_more(&mut self, now: Now, id: ConnectionId, count: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -238,7 +240,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     }
 
     /// Keeps `rest`, which the protocol has not consumed. If it stopped because a lot waits to be written, it
-    /// gets `rest` again after that was written.
+    /// is given `rest` again after that has been written.
     #[cold]
     fn go_on(&mut self, now: Now, id: ConnectionId, mut rest: Vec<u8>) {
         if self.links.take_upgrade(id) {
@@ -292,7 +294,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.close(now, id, CloseReason::Overlong);
     }
 
-    /// Takes out the input that is kept for `id`.
+    /// Takes the input that is kept for `id`.
     pub(super) fn take_rest(&mut self, id: ConnectionId) -> Vec<u8> {
         let Some(link) = self.links.link_mut(id).filter(|link| link.flags.any(Flags::HAS_REST)) else {
             return Vec::new();
@@ -301,7 +303,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.rests.remove(&id).unwrap_or_default()
     }
 
-    /// Tells the protocol that the input has ended, and gives it for the last time what it has not consumed.
+    /// Tells the protocol that the input has ended, and gives it what it has not consumed one last time.
     pub(super) fn input_ended(&mut self, now: Now, id: ConnectionId) {
         if self.links.phase(id) == Some(Phase::Open) && self.links.is_open(id) && self.is_first_end(id) {
             let rest = self.take_rest(id);
@@ -309,7 +311,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Handles a read that brought nothing. Returns the budget if it has to be tried again.
+    /// Handles a read that brought nothing. Returns whether to read again at once (after `EINTR`).
     #[cold]
     fn read_nothing(&mut self, now: Now, id: ConnectionId, end: io::Result<usize>) -> bool {
         let Some(link) = self.links.present_mut(id) else { return false };

@@ -15,7 +15,7 @@ pub(crate) struct Dial {
     pub(super) target: Target,
     /// Where a server has sent this client; `None` once nothing answers there.
     elsewhere: Option<Target>,
-    /// Redirects since a connection last proved itself.
+    /// Redirects since a connection was last confirmed.
     redirects: u8,
     /// Whether the next attempt begins without a pause.
     pub(super) is_hurried: bool,
@@ -27,11 +27,11 @@ pub(crate) struct Dial {
     pub(super) untried: VecDeque<SocketAddr>,
     /// The address that was tried last.
     pub(super) tried: Option<SocketAddr>,
-    /// The attempt waits for the addresses of a name.
+    /// Whether the attempt waits for the addresses of a name.
     pub(super) is_resolving: bool,
     /// Consecutive failures.
     failures: u32,
-    /// Addresses that timed out since a connection last proved itself. A refusal does not count: it shows
+    /// Addresses that timed out since a connection was last confirmed. A refusal does not count: it shows
     /// that the network is fast.
     timeouts: u32,
 }
@@ -69,7 +69,8 @@ impl Dial {
     }
 
     /// Takes the addresses of its target for an attempt. Those of several targets begin behind the one that
-    /// was tried last: a server that was stopped still accepts, and would be the first every time.
+    /// was tried last: the system of a suspended server still accepts connections, so that server would come
+    /// first every time.
     pub(super) fn offer(&mut self, found: &[SocketAddr]) {
         self.untried = found.iter().copied().collect();
         if let (Target::Several(_), Some(tried)) = (self.aim(), self.tried)
@@ -84,7 +85,7 @@ impl Dial {
         !self.untried.is_empty()
     }
 
-    /// Notes that the connection proved itself: the next failure is the first.
+    /// Notes that the connection was confirmed: the next failure counts as the first.
     pub(super) fn relax(&mut self) {
         (self.failures, self.timeouts, self.redirects) = (0, 0, 0);
     }
@@ -100,15 +101,15 @@ impl Dial {
         config.connect_timeout_min.saturating_mul(doublings).min(config.connect_timeout_max)
     }
 
-    /// Notes that all addresses of an attempt have failed. Where a server had sent this client, nothing
-    /// answers any more.
+    /// Notes that all addresses of an attempt have failed. If a server had redirected this client, nothing
+    /// answers there any more.
     pub(super) fn fail(&mut self) {
         self.elsewhere = None;
     }
 
     /// Returns the pause before the next attempt: a random time between the shortest pause and the cap for
-    /// this failure, which doubles each time. So a thousand clients of a server that died do not come back at
-    /// the same instant.
+    /// this failure, which doubles each time. So a thousand clients of a server that has died do not come
+    /// back at the same instant.
     pub(super) fn back_off(&mut self, config: &DriverConfig, entropy: &mut Entropy) -> Duration {
         self.untried.clear();
         self.failures = self.failures.saturating_add(1);

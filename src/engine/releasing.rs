@@ -59,7 +59,8 @@ impl<S> fmt::Debug for Released<S> {
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
     /// Gives up a connection for another engine to adopt. For the protocol it is closed, with
-    /// [`CloseReason::Released`]. `None` if the connection was dialed, is being closed, or does not exist.
+    /// [`CloseReason::Released`]. Returns `None` if the connection was dialed, is being closed, or does not
+    /// exist.
     pub fn release(&mut self, now: Now, id: ConnectionId) -> Option<Released<S::Socket>> {
         let peer = self.links.peer(id)?;
         let is_in_use = self.links.phase(id) == Some(Phase::Open) && self.is_known(id);
@@ -85,7 +86,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
     ///
     /// # Errors
     ///
-    /// The limit that stands in the way, or the error of the sockets. The connection is closed then.
+    /// Returns [`NotTaken`] if a limit is reached or the sockets fail. The connection is closed then.
     pub fn adopt_released(
         &mut self,
         now: Now,

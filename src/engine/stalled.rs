@@ -1,4 +1,4 @@
-//! The peers that have not read everything queued for them, the slowest first, and the total of it.
+//! The peers that have not read everything queued for them, the slowest first, and how much that is in total.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,7 +25,7 @@ impl Stalled {
         self.total = self.total - before + bytes;
     }
 
-    /// Forgets a connection that has read everything, or is gone.
+    /// Forgets a connection that has read everything, or was closed.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         if let Some(began) = self.began.remove(&id) {
             self.total -= self.queued.remove(&began).map_or(0, |(_, bytes)| bytes);

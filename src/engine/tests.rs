@@ -10,12 +10,15 @@ use crate::protocol::{BuffersMin, CloseReason, ConnectionId, Links, Origin, Prot
 use crate::record::Record;
 use crate::time::{Instant, Now};
 
-/// `says` has not been read yet, `hears` has reached the peer, and there is `room` for more bytes.
 #[derive(Default)]
 struct Pipe {
+    /// Input not read yet.
     says: VecDeque<Vec<u8>>,
+    /// Whether the stream ends after it.
     ends: bool,
+    /// Bytes the peer has received.
     hears: Vec<u8>,
+    /// Bytes the peer can still take.
     room: usize,
     /// The results of the next writes, which override `room`.
     script: VecDeque<io::Result<usize>>,
@@ -24,8 +27,8 @@ struct Pipe {
 #[derive(Default)]
 struct Pipes {
     pipes: Vec<Pipe>,
-    /// The time of each look, since when it is, and the number of sockets.
-    looks: Vec<(Instant, Instant, usize)>,
+    /// For each check: its time, the `since` argument, and the number of sockets.
+    checks: Vec<(Instant, Instant, usize)>,
     /// Connections that wait to be accepted.
     newcomers: usize,
     /// The port of each connection that was dialed.
@@ -36,10 +39,10 @@ impl Sockets for Pipes {
     type Socket = usize;
     type Listener = ();
     const SHORT_READ_EMPTIES: bool = true;
-    const EXCUSES: bool = true;
+    const EXTENDS_FOR_BUSY_PEERS: bool = true;
 
-    fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&usize]) -> bool {
-        self.looks.push((now, since, sockets.len()));
+    fn extend_for_busy_peers(&mut self, now: Instant, since: Instant, sockets: &[&usize]) -> bool {
+        self.checks.push((now, since, sockets.len()));
         sockets.iter().any(|&&at| self.pipes[at].room == 0)
     }
 
@@ -104,10 +107,10 @@ impl Sockets for Pipes {
 
 /// Answers each message of four bytes with `reply`, to its sender and to `also`.
 #[derive(Default)]
-struct Fours {
+struct FourByteEcho {
     reply: Vec<u8>,
     also: Option<ConnectionId>,
-    /// The bytes that it was given, and how many of them it used.
+    /// The bytes that it was given each time, and how many of them it used.
     given: Vec<(Vec<u8>, usize)>,
     rests: Vec<Vec<u8>>,
     closed: Vec<CloseReason>,
@@ -115,7 +118,7 @@ struct Fours {
     reread: Option<ConnectionId>,
     takes_all: bool,
     awaited: Option<ConnectionId>,
-    /// It takes its input for the beginning of another wire.
+    /// It treats its input as the handshake of another transport.
     upgrades: bool,
     /// It keeps the connection of a peer that has finished sending.
     stays: bool,
@@ -124,7 +127,7 @@ struct Fours {
 #[path = "wrapped_tests.rs"]
 mod wrapped;
 
-impl Protocol for Fours {
+impl Protocol for FourByteEcho {
     type Event = ();
 
     fn handle_open(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: Origin, _: &mut Links) {}
@@ -189,25 +192,25 @@ impl Protocol for Fours {
 
 const NOW: Now = Now::ORIGIN;
 
-fn engine(config: DriverConfig) -> Engine<Fours, Pipes> {
-    let fours = Fours { reply: b"ok".to_vec(), ..Fours::default() };
-    Engine::new(Pipes::default(), fours, config, Box::new(|bytes| bytes.fill(7)), NOW.instant)
+fn engine(config: DriverConfig) -> Engine<FourByteEcho, Pipes> {
+    let echo = FourByteEcho { reply: b"ok".to_vec(), ..FourByteEcho::default() };
+    Engine::new(Pipes::default(), echo, config, Box::new(|bytes| bytes.fill(7)), NOW.instant)
 }
 
-fn open(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
+fn open(engine: &mut Engine<FourByteEcho, Pipes>) -> ConnectionId {
     let at = engine.sockets.pipes.len();
     engine.sockets.pipes.push(Pipe { room: usize::MAX, ..Pipe::default() });
     engine.adopt(NOW, at, ([192, 0, 2, 1], 9).into()).expect("pipes are easy")
 }
 
 /// The peer of the pipe `at` sends `bytes`, which arrive at once.
-fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
+fn say(engine: &mut Engine<FourByteEcho, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
     engine.sockets.pipes[at].says.push_back(bytes.to_vec());
     engine.handle_readable(NOW, id);
 }
 
-/// Runs passes until nothing is left to do at once.
-fn settle(engine: &mut Engine<Fours, Pipes>) {
+/// Runs passes at [`NOW`] until nothing is left to do at once.
+fn settle(engine: &mut Engine<FourByteEcho, Pipes>) {
     settle_at(engine, NOW);
 }
 
@@ -215,8 +218,8 @@ fn at(seconds: u64) -> Now {
     Now::new(NOW.instant + Duration::from_secs(seconds), NOW.wall())
 }
 
-/// Does the same at another time.
-fn settle_at(engine: &mut Engine<Fours, Pipes>, now: Now) {
+/// Runs passes at `now` until nothing is left to do at once.
+fn settle_at(engine: &mut Engine<FourByteEcho, Pipes>, now: Now) {
     for _ in 0..1000 {
         engine.finish_batch(now).expect("events were taken");
         while let Some(event) = engine.poll_event() {
@@ -381,12 +384,12 @@ fn messages_of_the_host_are_written_before_act_returns_and_the_next_pass_is_due(
     assert!(engine.next_deadline().is_none_or(|due| due > NOW.instant));
 }
 
-/// Moves a connection with the pipe `at` to another engine.
+/// Moves a connection, with all pipes, to another engine, where `first` precedes what was not read.
 fn move_over(
-    from: &mut Engine<Fours, Pipes>,
+    from: &mut Engine<FourByteEcho, Pipes>,
     id: ConnectionId,
     first: &[u8],
-) -> (Engine<Fours, Pipes>, ConnectionId) {
+) -> (Engine<FourByteEcho, Pipes>, ConnectionId) {
     let released = from.release(NOW, id).expect("it is in use");
     let mut to = engine(DriverConfig::default());
     (to.sockets.pipes, to.protocol.reply) = (std::mem::take(&mut from.sockets.pipes), b"ok".to_vec());
@@ -465,10 +468,10 @@ fn a_peer_that_takes_nothing_is_waited_for_while_it_is_in_use() {
     assert_eq!(engine.sockets.pipes[0].hears.len(), 1000);
 }
 
-/// Sockets are looked at twice in the time for which a peer may be silent, while bytes are written or wait,
-/// and then no more.
+/// Sockets are checked twice in the time for which a peer may be silent, while bytes are written or wait, and
+/// then no more.
 #[test]
-fn sockets_are_looked_at_while_anything_is_written_or_waits() {
+fn sockets_are_checked_while_anything_is_written_or_waits() {
     let mut engine = engine(DriverConfig::default());
     let ids: Vec<_> = (0..300).map(|_| open(&mut engine)).collect();
     settle(&mut engine);
@@ -477,20 +480,20 @@ fn sockets_are_looked_at_while_anything_is_written_or_waits() {
     for second in 5..100 {
         settle_at(&mut engine, at(second));
     }
-    let looks = std::mem::take(&mut engine.sockets.looks);
+    let checks = std::mem::take(&mut engine.sockets.checks);
     let rounds = [(15, 5), (25, 15)].map(|(now, since)| (at(now).instant, at(since).instant));
-    let began: Vec<_> = looks.iter().filter(|(.., count)| *count == 128).step_by(2).collect();
-    assert_eq!(began.len(), 2, "{looks:?}");
+    let began: Vec<_> = checks.iter().filter(|(.., count)| *count == 128).step_by(2).collect();
+    assert_eq!(began.len(), 2, "{checks:?}");
     for (began, (now, since)) in began.iter().zip(rounds) {
         assert_eq!((began.0, began.1), (now, since));
     }
-    assert_eq!(looks.iter().map(|(.., count)| count).sum::<usize>(), 600, "each of them in each round");
+    assert_eq!(checks.iter().map(|(.., count)| count).sum::<usize>(), 600, "each of them in each round");
     assert_eq!(engine.next_deadline(), None, "and nothing wakes it any more");
     // The last peer takes nothing.
     engine.sockets.pipes[299].room = 0;
     engine.act(at(100), |_, links| ids[298..].iter().for_each(|&id| links.send(id, b"..")));
     (100..200).for_each(|second| settle_at(&mut engine, at(second)));
-    assert!(engine.sockets.looks.len() >= 27, "{:?}", engine.sockets.looks);
+    assert!(engine.sockets.checks.len() >= 27, "{:?}", engine.sockets.checks);
     assert!(engine.next_deadline().is_some());
 }
 
@@ -521,8 +524,8 @@ fn when_too_much_is_queued_in_total_the_slowest_are_closed() {
     assert!(engine.streams.get(oldest).is_some() && engine.connections() == 200);
 }
 
-/// Its peer wants another hello: the connection is made again in the next pass. If its peer only closes it,
-/// it is made again after a pause.
+/// If the protocol wants another hello, the connection is made again in the next pass. If the peer only
+/// closes it, it is made again after a pause.
 #[test]
 fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
     for is_wanted in [true, false] {
@@ -544,21 +547,21 @@ fn a_connection_comes_back_at_once_if_its_protocol_wants_that() {
 }
 
 /// Establishes the connection that is on its way, and returns it.
-fn establish(engine: &mut Engine<Fours, Pipes>) -> ConnectionId {
+fn establish(engine: &mut Engine<FourByteEcho, Pipes>) -> ConnectionId {
     let (id, _) = engine.streams.iter().next().expect("it is on its way");
     engine.handle_ready(NOW, id, Ready { readable: false, writable: true, to_end: false });
     id
 }
 
 /// Has the peer of the newest connection close it. Returns what [`pass`] returns.
-fn end(engine: &mut Engine<Fours, Pipes>, id: ConnectionId) -> Option<Target> {
+fn end(engine: &mut Engine<FourByteEcho, Pipes>, id: ConnectionId) -> Option<Target> {
     engine.sockets.pipes.last_mut().expect("it was connected").ends = true;
     engine.handle_ready(NOW, id, Ready { readable: true, writable: false, to_end: true });
     pass(engine, NOW)
 }
 
 /// Runs a pass, and returns the target that it could not reach.
-fn pass(engine: &mut Engine<Fours, Pipes>, now: Now) -> Option<Target> {
+fn pass(engine: &mut Engine<FourByteEcho, Pipes>, now: Now) -> Option<Target> {
     let events: Vec<_> = std::iter::from_fn(|| engine.poll_event()).collect();
     engine.finish_batch(now).expect("events were taken");
     events.into_iter().chain(std::iter::from_fn(|| engine.poll_event())).find_map(|event| match event {
@@ -568,7 +571,7 @@ fn pass(engine: &mut Engine<Fours, Pipes>, now: Now) -> Option<Target> {
 }
 
 /// Runs a pass when its next deadline has come.
-fn wait(engine: &mut Engine<Fours, Pipes>) {
+fn wait(engine: &mut Engine<FourByteEcho, Pipes>) {
     let mut now = NOW;
     now.instant = engine.next_deadline().expect("a pause");
     assert!(now.instant > NOW.instant);
@@ -579,7 +582,7 @@ fn target(port: u16) -> Target {
     SocketAddr::from(([192, 0, 2, 1], port)).into()
 }
 
-/// Whether the host calls while the connection is still open, or after it was closed and a pause has begun.
+/// The host redirects while the connection is still open, or after it was closed and a pause has begun.
 #[test]
 fn a_redirected_connection_goes_there_at_once_and_stays_there_until_nothing_answers() {
     for is_late in [false, true] {
@@ -634,7 +637,7 @@ fn a_connection_that_is_redirected_while_it_connects_goes_there_when_that_fails(
 #[test]
 fn a_name_is_asked_for_again_after_a_redirect_that_came_while_it_was_looked_up() {
     let mut engine = engine(DriverConfig::default());
-    let asks = |engine: &mut Engine<Fours, Pipes>| {
+    let asks = |engine: &mut Engine<FourByteEcho, Pipes>| {
         std::iter::from_fn(|| engine.poll_event())
             .filter(|event| matches!(event, Event::Resolve { .. }))
             .count()
@@ -666,7 +669,7 @@ fn five_redirects_in_a_row_are_followed_and_then_a_pause() {
     wait(&mut engine);
     assert_eq!(engine.sockets.dialed, [9, 10, 11, 12, 13, 14, 9]);
     let id = establish(&mut engine);
-    assert!(engine.redirect(NOW, dial, target(10)), "it counts anew");
+    assert!(engine.redirect(NOW, dial, target(10)), "the count starts over");
     engine.hang_up(dial);
     end(&mut engine, id);
     assert!(!engine.redirect(NOW, dial, target(10)), "there is no such dial");
@@ -715,7 +718,8 @@ fn passes_during_a_flood(is_awaited: bool) -> usize {
 
 #[test]
 fn those_that_flood_share_what_a_pass_reads() {
-    // Each of the 200 says 1 KiB before, of 64 KiB in a pass; not its 16 KiB, which would take 50 passes.
+    // Of each of the 200, 1 KiB is read before the quiet one, and 64 KiB in each pass, so 3 passes read only
+    // others. With 16 KiB of each, 50 passes would.
     assert_eq!(passes_during_a_flood(false), 1 + 200 / 64 + 1);
 }
 

@@ -23,14 +23,14 @@ pub(super) struct Wire {
     /// The number of bytes at the front of the link's queue whose form is in `unsent`. They leave the queue,
     /// and count as written, when all of it is written.
     stands_for: usize,
-    /// The protocol knows of the connection.
+    /// Whether the protocol knows of the connection.
     is_known: bool,
-    /// Its transport is known.
+    /// Whether its transport is known.
     has_transport: bool,
-    /// It is one of the engine's `handshakes`.
+    /// Whether it is one of the engine's `handshakes`.
     is_queued: bool,
     has_finished: bool,
-    /// The protocol has been told of the end of the input.
+    /// Whether the protocol has been told of the end of the input.
     has_ended: bool,
 }
 
@@ -50,7 +50,7 @@ fn give_back(buffer: &mut Vec<u8>, shared: &mut Vec<u8>) {
 }
 
 impl<P: Protocol, S: Sockets> Engine<P, S> {
-    /// Begins the handshake of a connection. Its protocol is told of it when that is over.
+    /// Begins the handshake of a connection. Its protocol is told of it once that is complete.
     pub(super) fn secure(&mut self, now: Now, id: ConnectionId, wrapping: Box<dyn Wrapping>) {
         let Some(link) = self.links.present_mut(id) else { return };
         // It is read when its turn comes among the handshakes.
@@ -95,7 +95,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// A connection in its handshake is about to be read, or was read and its handshake continues.
+    /// Notes that a connection in its handshake waits to be read, or, if not `waits`, that it is about to be
+    /// read.
     fn set_securing(&mut self, id: ConnectionId, waits: bool) {
         let Some(wire) = self.wires.get_mut(id) else { return };
         let Some(link) = self.links.present_mut(id) else { return };
@@ -105,8 +106,8 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether this is the first end of a connection's input: a wrapped connection has the end of its wire,
-    /// and that of the stream.
+    /// Returns whether this is the first end of a connection's input: a wrapped connection has two, that of
+    /// its wire and that of the stream.
     pub(super) fn is_first_end(&mut self, id: ConnectionId) -> bool {
         self.wires.get_mut(id).is_none_or(|wire| !std::mem::replace(&mut wire.has_ended, true))
     }
@@ -168,7 +169,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         }
     }
 
-    /// Whether the protocol knows of an established connection.
+    /// Returns whether the protocol knows of an established connection.
     pub(super) fn is_known(&self, id: ConnectionId) -> bool {
         self.wires.get(id).is_none_or(|wire| wire.is_known)
     }
@@ -254,7 +255,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.wire_broken(now, id, io::Error::new(io::ErrorKind::TimedOut, "the handshake takes too long"));
     }
 
-    /// Has every wrapped connection send a sign of life: proxies cut silent connections.
+    /// Pings over every wrapped connection, because proxies cut silent ones.
     #[cold]
     pub(super) fn ping_all(&mut self, now: Now) {
         let Some(every) = self.config.wire_ping else { return };

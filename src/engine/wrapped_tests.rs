@@ -84,24 +84,24 @@ fn wrap() -> Wrap {
 
 /// The peer of the pipe `at` sends `bytes`. In a handshake they are read at the end of the pass, so this runs
 /// that part.
-fn say(engine: &mut Engine<Fours, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
+fn say(engine: &mut Engine<FourByteEcho, Pipes>, id: ConnectionId, at: usize, bytes: &[u8]) {
     super::say(engine, id, at, bytes);
     engine.shake_hands(NOW);
 }
 
-fn hears(engine: &Engine<Fours, Pipes>, at: usize) -> String {
+fn hears(engine: &Engine<FourByteEcho, Pipes>, at: usize) -> String {
     String::from_utf8(engine.sockets.pipes[at].hears.clone()).expect("the wire is text")
 }
 
 /// A connection that has not sent anything.
-fn newcomer(engine: &mut Engine<Fours, Pipes>, room: usize) -> ConnectionId {
+fn newcomer(engine: &mut Engine<FourByteEcho, Pipes>, room: usize) -> ConnectionId {
     let at = engine.sockets.pipes.len();
     engine.sockets.pipes.push(Pipe { room, ..Pipe::default() });
     let wrapping = Box::new(Digits::default());
     engine.adopt_wrapped(NOW, at, ([192, 0, 2, 1], 9).into(), wrapping, &mut []).expect("pipes are easy")
 }
 
-fn opened(engine: &mut Engine<Fours, Pipes>) -> usize {
+fn opened(engine: &mut Engine<FourByteEcho, Pipes>) -> usize {
     let mut count = 0;
     engine.finish_batch(NOW).expect("events were taken");
     while let Some(event) = engine.poll_event() {
@@ -115,7 +115,7 @@ fn opened(engine: &mut Engine<Fours, Pipes>) -> usize {
 fn a_released_connection_takes_its_wire_along() {
     let mut engine = engine(DriverConfig::default());
     let id = newcomer(&mut engine, usize::MAX);
-    assert!(engine.release(NOW, id).is_none(), "its handshake is not over");
+    assert!(engine.release(NOW, id).is_none(), "its handshake is not complete");
     say(&mut engine, id, 0, b"?");
     opened(&mut engine);
     engine.sockets.pipes[0].room = 3;
@@ -141,7 +141,7 @@ fn what_the_wire_has_to_say_is_written_after_a_release() {
 }
 
 #[test]
-fn a_protocol_is_told_of_a_connection_when_its_handshake_is_over() {
+fn a_protocol_is_told_of_a_connection_when_its_handshake_is_complete() {
     let mut engine = engine(DriverConfig::default());
     let id = newcomer(&mut engine, usize::MAX);
     assert_eq!((opened(&mut engine), engine.connections(), engine.links.transport(id)), (0, 1, None));
@@ -150,7 +150,7 @@ fn a_protocol_is_told_of_a_connection_when_its_handshake_is_over() {
     assert_eq!(engine.links.transport(id), Some(&Transport::default()));
     engine.protocol.takes_all = true;
     settle_at(&mut engine, at(60));
-    assert_eq!(engine.connections(), 1, "the deadline of the handshake is over");
+    assert_eq!(engine.connections(), 1, "the deadline of the handshake no longer applies");
 }
 
 #[test]

@@ -11,43 +11,43 @@ use crate::protocol::Transport;
 /// During the handshake, the protocol does not know of the connection. Bytes appended to `wire` are sent in
 /// their order. A peer that causes more of them than it reads is closed as a slow reader.
 pub trait Wrapping: Send + fmt::Debug {
-    /// Takes in `bytes`, and keeps the part that is no whole unit yet, within a bound of its own. Appends the
-    /// protocol's bytes to `plain`, and to `wire` the bytes that the peer has to be sent because of them.
-    /// Called with nothing before anything has come, so that a side that speaks first can do so. `bytes` may
-    /// be used to decode in place.
+    /// Takes in `bytes`, and keeps an incomplete unit at their end, up to a limit of its own. Appends the
+    /// protocol's bytes to `plain`, and to `wire` the bytes that the peer has to be sent because of them. It
+    /// is called without bytes before any have arrived, so that a side that speaks first can do so. `bytes`
+    /// may be used to decode in place.
     ///
     /// # Errors
     ///
-    /// When the peer breaks the rules of the wire, with the reason for the log. Its last words are in `wire`;
-    /// `unwrap` is not called again.
+    /// Returns an error, with the reason for the log, if the peer breaks the rules of the wire. The last
+    /// words to it are in `wire` then; `unwrap` is not called again.
     fn unwrap(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> io::Result<Input>;
 
     /// Appends the wire's form of the first bytes of `plain` to `wire`; returns how many bytes these are,
     /// some 16 KiB at a time, because a copy of them is kept until the socket has taken it. They are whole
     /// messages of the protocol, one or more; 0 if the end of a message is missing. When nothing may be sent,
-    /// because the handshake is not over or the wire is at its end, all of `plain` is dropped.
+    /// because the handshake is not complete or the wire has ended, all of `plain` is dropped.
     fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> usize;
 
     /// Appends the wire's own farewell, once, unless it was sent already. Nothing follows, and `unwrap` is
     /// not called again.
     fn finish(&mut self, wire: &mut Vec<u8>);
 
-    /// Appends a sign of life that its peer answers, if the wire has one.
+    /// Appends a ping, which the peer answers, if the wire has pings.
     fn ping(&mut self, wire: &mut Vec<u8>) {
         let _ = wire;
     }
 
-    /// Returns what the handshake has shown of the peer and its wire, for the protocol; `None` until it is
-    /// over.
+    /// Returns what the handshake has shown of the peer and its wire, for the protocol; `None` until the
+    /// handshake is complete.
     fn transport(&self) -> Option<Transport>;
 }
 
 /// Whether more may come from a wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// It may.
+    /// More may come.
     Open,
-    /// The peer is at its end, as at the end of the stream. This may be returned again.
+    /// The peer has finished sending, as at the end of the stream. This may be returned again.
     Ended,
 }
 

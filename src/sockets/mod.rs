@@ -20,7 +20,7 @@ pub(crate) use token::Key;
 #[cfg(feature = "net")]
 pub use token::TokenSpace;
 
-/// The sockets of an [`Engine`](crate::engine::Engine): the operating system's, or a test's.
+/// The sockets of an [`Engine`](crate::engine::Engine): those of the operating system, or of a test.
 ///
 /// No call blocks. A call that cannot do anything now fails with [`WouldBlock`](io::ErrorKind::WouldBlock),
 /// and the owner of the sockets reports once when that changes, by
@@ -35,29 +35,29 @@ pub trait Sockets {
     /// return `WouldBlock`. True on epoll, false where readiness is emulated.
     const SHORT_READ_EMPTIES: bool;
 
-    /// Whether the system treats a peer that does not read as gone, so that [`excuse`](Self::excuse) has to
-    /// be called.
-    const EXCUSES: bool = false;
+    /// Whether the system treats a peer that does not read as gone, so that
+    /// [`extend_for_busy_peers`](Self::extend_for_busy_peers) has to be called.
+    const EXTENDS_FOR_BUSY_PEERS: bool = false;
 
     /// Reads input that has arrived; returns the number of bytes, 0 at the end of the stream.
     ///
     /// # Errors
     ///
-    /// When nothing has arrived, or the connection is broken.
+    /// Returns an error if nothing has arrived or the connection is broken.
     fn recv(&mut self, socket: &mut Self::Socket, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Writes as much as the socket takes; returns the number of bytes.
     ///
     /// # Errors
     ///
-    /// When it takes nothing, or the connection is broken.
+    /// Returns an error if it takes nothing or the connection is broken.
     fn send(&mut self, socket: &mut Self::Socket, bytes: &[u8]) -> io::Result<usize>;
 
     /// Ends the writing side: the peer sees the end of the stream.
     ///
     /// # Errors
     ///
-    /// When the connection is broken.
+    /// Returns an error if the connection is broken.
     fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
 
     /// Closes the connection. If the peer has sent bytes that were not read, it may never read the last ones
@@ -70,7 +70,7 @@ pub trait Sockets {
     ///
     /// # Errors
     ///
-    /// When that is not possible; the connection is closed then.
+    /// Returns an error if that is not possible; the connection is closed then.
     fn watch(
         &mut self,
         id: ConnectionId,
@@ -80,11 +80,11 @@ pub trait Sockets {
     ) -> io::Result<()>;
 
     /// Finds the peers that do not read although their systems answer, and makes the system wait for them. It
-    /// is called for all sockets in use, some at a time, every half of
-    /// [`user_timeout`](crate::engine::DriverConfig::user_timeout) while anything is written. They were last
-    /// checked at `since` or later. Returns whether any of them has bytes left to read; then it is called
-    /// again even if nothing is written.
-    fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&Self::Socket]) -> bool {
+    /// is called for all sockets in use, some at a time, each time half of
+    /// [`user_timeout`](crate::engine::DriverConfig::user_timeout) has passed, while anything is written.
+    /// They were last checked at `since` or later. Returns whether any of these sockets still holds unsent
+    /// bytes; then it is called again even if nothing is written.
+    fn extend_for_busy_peers(&mut self, now: Instant, since: Instant, sockets: &[&Self::Socket]) -> bool {
         let _ = (now, since, sockets);
         false
     }
@@ -97,7 +97,8 @@ pub trait Sockets {
     ///
     /// # Errors
     ///
-    /// When no newcomer waits, the newcomer is gone already, or the system lacks something.
+    /// Returns an error if no newcomer waits, if the newcomer has already left, or if the system lacks
+    /// something.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
 
     /// Stops accepting newcomers.
@@ -107,13 +108,13 @@ pub trait Sockets {
     ///
     /// # Errors
     ///
-    /// When that fails at once.
+    /// Returns an error if that fails at once.
     fn connect(&mut self, addr: SocketAddr) -> io::Result<Self::Socket>;
 
     /// Returns whether an attempt to connect has succeeded.
     ///
     /// # Errors
     ///
-    /// The attempt has failed.
+    /// Returns an error if the attempt has failed.
     fn established(&mut self, socket: &mut Self::Socket) -> io::Result<bool>;
 }

@@ -1,10 +1,10 @@
-//! Tells a peer that takes nothing from one that is gone, on Linux.
+//! Tells a peer that does not read from one that has vanished, on Linux.
 //!
 //! `TCP_USER_TIMEOUT` ends a connection whose bytes stay unacknowledged, and so finds a peer that has
 //! vanished. But it also ends one whose peer has no room, although the peer's system acknowledges each probe,
-//! because the time counts from when the window closed. A busy client would be cut off, with all that waits
-//! for it. So the sockets with unsent bytes are checked now and then. One whose window is closed, and was
-//! found closed by the last probe, is given more time.
+//! because the time counts from when the window closed. A busy client would be cut off and lose everything
+//! that waits for it. So the sockets with unsent bytes are checked now and then. One whose window is closed,
+//! and was found closed by the last probe, is given more time.
 //!
 //! One call tells which of many sockets have unsent bytes: with `TCP_NOTSENT_LOWAT` at one byte, a socket is
 //! writable only if it has none. That also bounds the bytes that the system keeps for a peer that does not
@@ -29,9 +29,9 @@ use crate::time::Instant;
 pub(super) struct Silence {
     /// `None`: peers may be silent for as long as the system likes.
     pub(super) user_timeout: Option<Duration>,
-    /// Since when, at the earliest, the windows of excused peers are closed.
+    /// For each peer that was given more time, when its window closed at the earliest.
     closed: HashMap<RawFd, Instant>,
-    /// Made when it is first needed; `None` within if the system refuses one.
+    /// Made when it is first needed; `Some(None)` if the system has refused one.
     netlink: Option<Option<OwnedFd>>,
 }
 
@@ -48,7 +48,12 @@ impl Silence {
     }
 
     /// Gives more time to those of `sockets` whose peers have no room. Returns whether any has unsent bytes.
-    pub(super) fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&TcpStream]) -> bool {
+    pub(super) fn extend_for_busy_peers(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        sockets: &[&TcpStream],
+    ) -> bool {
         let Some(user_timeout) = self.user_timeout else { return false };
         let mut polled: Vec<_> = sockets.iter().map(|&socket| PollFd::new(socket, PollFlags::OUT)).collect();
         if poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
@@ -58,7 +63,7 @@ impl Silence {
         for (socket, polled) in sockets.iter().zip(polled) {
             if !polled.revents().is_empty() {
                 if !self.closed.is_empty() && self.closed.remove(&socket.as_raw_fd()).is_some() {
-                    give(socket, user_timeout);
+                    set_user_timeout(socket, user_timeout);
                 }
                 continue;
             }
@@ -66,13 +71,14 @@ impl Silence {
             if self.is_closed_window(socket).unwrap_or(false) {
                 let began = *self.closed.entry(socket.as_raw_fd()).or_insert(since);
                 // The system counts from when the window closed.
-                give(socket, now.saturating_duration_since(began) + user_timeout);
+                set_user_timeout(socket, now.saturating_duration_since(began) + user_timeout);
             }
         }
         has_waiting
     }
 
-    /// Whether `socket` waits for room at its peer, whose system has acknowledged the last probe.
+    /// Returns whether `socket` waits for room at its peer, and the peer's system has acknowledged the last
+    /// probe.
     fn is_closed_window(&mut self, socket: &TcpStream) -> io::Result<bool> {
         let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
         let netlink = self.netlink.get_or_insert_with(|| {
@@ -91,7 +97,7 @@ impl Silence {
     }
 }
 
-fn give(socket: &TcpStream, time: Duration) {
+fn set_user_timeout(socket: &TcpStream, time: Duration) {
     // Best effort: it will be checked again.
     let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
 }
@@ -166,7 +172,7 @@ mod tests {
         SockRef::from(socket).tcp_user_timeout().expect("a socket")
     }
 
-    /// Asks until it is so.
+    /// Calls `is_so` until it returns `true`.
     #[expect(
         clippy::disallowed_methods,
         reason = "the system needs time, and does not report when it is over"
@@ -179,15 +185,18 @@ mod tests {
         }
     }
 
-    /// With addresses of both families, and an IPv4 address on an IPv6 socket.
+    /// Tried with addresses of both families, and with an IPv4 address on an IPv6 socket.
     #[test]
-    fn a_peer_that_does_not_read_is_excused_until_it_reads() {
+    fn a_peer_that_does_not_read_gets_more_time_until_it_reads() {
         let timeout = Duration::from_secs(20);
         for addr in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
             let Some((mut socket, mut peer)) = pair(addr) else { continue };
             let mut silence = Silence::new(Some(timeout));
             let now = Instant::ORIGIN + Duration::from_secs(100);
-            assert!(!silence.excuse(now, Instant::ORIGIN, &[&socket]), "{addr}: nothing waits");
+            assert!(
+                !silence.extend_for_busy_peers(now, Instant::ORIGIN, &[&socket]),
+                "{addr}: nothing waits"
+            );
             let mut sent = 0;
             wait_until("its window is closed", || {
                 loop {
@@ -196,16 +205,17 @@ mod tests {
                         Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
                     }
                 }
-                silence.excuse(now, now - Duration::from_secs(7), &[&socket]) && !silence.closed.is_empty()
+                silence.extend_for_busy_peers(now, now - Duration::from_secs(7), &[&socket])
+                    && !silence.closed.is_empty()
             });
             assert_eq!(user_timeout(&socket), Some(timeout + Duration::from_secs(7)), "{addr}");
-            wait_until("it is excused for longer", || {
-                silence.excuse(now + Duration::from_secs(10), now, &[&socket]);
+            wait_until("it gets still more time", || {
+                silence.extend_for_busy_peers(now + Duration::from_secs(10), now, &[&socket]);
                 user_timeout(&socket) == Some(timeout + Duration::from_secs(17))
             });
             let mut heard = vec![0; sent];
             peer.read_exact(&mut heard).expect("all of it");
-            wait_until("nothing waits", || !silence.excuse(now, now, &[&socket]));
+            wait_until("nothing waits", || !silence.extend_for_busy_peers(now, now, &[&socket]));
             assert_eq!((user_timeout(&socket), silence.closed.len()), (Some(timeout), 0), "{addr}");
         }
     }

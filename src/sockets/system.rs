@@ -25,8 +25,8 @@ use crate::time::Instant;
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 1;
 
-/// Bytes that the system keeps of the input of a peer that is not read, because it does not read itself.
-/// Linux allows itself twice as much.
+/// Bytes of input that the system keeps for a peer that is not read because it does not read itself. Linux
+/// allows itself twice as much.
 #[cfg(target_os = "linux")]
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -41,8 +41,8 @@ const READABLE: mio::Interest = mio::Interest::READABLE;
 #[derive(Debug)]
 pub(crate) struct MioListener {
     socket: TcpListener,
-    /// Newcomers have its options from their first moment, which saves seven system calls for each. It is set
-    /// once the queue was empty: those that came before the options are not among them.
+    /// Whether newcomers have its options from their first moment, which saves seven system calls for each.
+    /// It is set once the queue was empty: those that came before the options do not have them.
     is_inherited: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct MioSockets {
     keepalive: TcpKeepalive,
     #[cfg(target_os = "linux")]
     silence: Silence,
-    /// A warning that options cannot be set has been logged.
+    /// Whether a warning that options cannot be set has been logged.
     has_complained: bool,
 }
 
@@ -94,8 +94,8 @@ impl MioSockets {
         let _ = self.registry.deregister(socket);
     }
 
-    /// Writes go out without waiting for more bytes, and a peer that has vanished is not waited for for ever.
-    /// A connection is served even if an option cannot be set; that is logged once, because it is most likely
+    /// Has writes go out without waiting for more bytes, and the system find out that a peer has vanished. A
+    /// connection is served even if an option cannot be set; that is logged once, because it is most likely
     /// the same for all.
     fn set_options_of(&mut self, socket: SockRef<'_>) {
         let set = [
@@ -146,8 +146,9 @@ fn user_timeout(time: Duration) -> Option<Duration> {
     (!time.is_zero()).then(|| time.clamp(Duration::from_millis(1), max))
 }
 
-/// Keeps the port of a socket, which the system chose, free for a server during and after its use. Otherwise
-/// the system reserves it for a minute after the connection has ended. See the table in docs/RELIABILITY.md.
+/// Leaves the port that the system chose for a socket free for a server, while it is used and afterwards.
+/// Otherwise the system reserves it for a minute after the connection has ended. See the table in
+/// docs/RELIABILITY.md.
 #[cfg(unix)]
 pub(crate) fn free_port_early<'a>(socket: impl Into<SockRef<'a>>) {
     // Best effort: this only helps other programs.
@@ -248,11 +249,11 @@ impl Sockets for MioSockets {
         }
     }
 
-    const EXCUSES: bool = cfg!(target_os = "linux");
+    const EXTENDS_FOR_BUSY_PEERS: bool = cfg!(target_os = "linux");
 
     #[cfg(target_os = "linux")]
-    fn excuse(&mut self, now: Instant, since: Instant, sockets: &[&TcpStream]) -> bool {
-        self.silence.excuse(now, since, sockets)
+    fn extend_for_busy_peers(&mut self, now: Instant, since: Instant, sockets: &[&TcpStream]) -> bool {
+        self.silence.extend_for_busy_peers(now, since, sockets)
     }
 
     fn set_options(&mut self, socket: &mut TcpStream) {
@@ -356,7 +357,7 @@ mod tests {
         (sockets, socket, peer)
     }
 
-    /// A listener of the host's may have had newcomers before it had any options.
+    /// A listener that the host made may have had newcomers before it had any options.
     #[test]
     #[cfg(target_os = "linux")]
     fn all_newcomers_have_the_options_of_their_listener() {
