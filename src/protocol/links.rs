@@ -758,7 +758,7 @@ impl Links {
     ///
     /// # Panics
     ///
-    /// When there are fewer.
+    /// Panics if there are fewer.
     ///
     /// # Examples
     ///

@@ -30,8 +30,8 @@ impl Horizon {
     ///
     /// # Panics
     ///
-    /// When a store claims to have stored a record that it was never given, because then nothing it reports
-    /// can be trusted.
+    /// Panics if a store claims to have stored a record that it was never given, because then nothing it
+    /// reports can be trusted.
     pub fn reach(&mut self, upto: u64) {
         assert!(upto <= self.last, "record {upto} is durable, but the last one is {}", self.last);
         self.durable = self.durable.max(upto);

@@ -71,7 +71,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     ///
-    /// [`Malformed`], for example if a key occurs twice.
+    /// Returns [`Malformed`], for example if a key occurs twice.
     pub(super) fn read(&mut self, line: &'a str) -> Result<(), Malformed> {
         let (verb, mut rest) = cut(line, |byte| byte.is_ascii_uppercase());
         if verb.is_empty() || !rest.is_empty() && !rest.starts_with(' ') {

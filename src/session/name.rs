@@ -134,7 +134,7 @@ macro_rules! named {
             ///
             /// # Errors
             ///
-            /// [`InvalidName`]
+            /// Returns [`InvalidName`] if the text is no such name.
             ///
             /// # Examples
             ///

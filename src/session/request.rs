@@ -144,7 +144,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     ///
-    /// [`Unreadable`]. A payload that the line announces has to be skipped then.
+    /// Returns [`Unreadable`] if the line is no request. A payload that it announces has to be skipped then.
     ///
     /// # Examples
     ///

@@ -12,7 +12,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] says why not; nothing has changed then.
+    /// Returns a [`Refusal`] if it may not. Nothing has changed then.
     ///
     /// # Examples
     ///
@@ -45,7 +45,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// [`HostError::NotJudged`], when that turn is over, or its answer is not with the host.
+    /// Returns [`HostError::NotJudged`] if that turn is over, or its answer is not with the host.
     ///
     /// # Examples
     ///
@@ -194,7 +194,7 @@ impl<'a, S> Holding<'a, S> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::HoldMax`], when the turn can get no more time.
+    /// Returns [`Refusal::HoldMax`] if the turn can get no more time.
     ///
     /// # Examples
     ///
@@ -240,7 +240,8 @@ impl<S> Judged<'_, S> {
     ///
     /// # Errors
     ///
-    /// When `next` cannot be next. Nothing has changed then, and the answer is still judged.
+    /// Returns [`HostError`] if `next` cannot be next. Nothing has changed then, and the answer is still
+    /// judged.
     ///
     /// # Examples
     ///

@@ -51,7 +51,7 @@ impl<S: fmt::Debug> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// The first invariant that does not hold.
+    /// Returns the first invariant that does not hold.
     ///
     /// # Examples
     ///

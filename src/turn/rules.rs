@@ -77,7 +77,7 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// The first contradiction.
+    /// Returns the first contradiction.
     ///
     /// # Examples
     ///

@@ -56,7 +56,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When the rules make no sense.
+    /// Returns [`RulesError`] if the rules contradict each other.
     ///
     /// # Examples
     ///
@@ -447,7 +447,8 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When as many rings as allowed exist, while draining, or when the rules make no sense.
+    /// Returns [`JoinError`] if as many rings as allowed exist, if the rules contradict each other, and while
+    /// draining.
     ///
     /// # Examples
     ///
@@ -482,7 +483,8 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When there is no room in the ring or the scheduler, when there is no such ring, or while draining.
+    /// Returns [`JoinError`] if there is no room in the ring or the scheduler, if there is no such ring, and
+    /// while draining.
     ///
     /// # Examples
     ///
@@ -514,7 +516,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// As [`join`](Self::join).
+    /// Returns the error that [`join`](Self::join) would return.
     ///
     /// # Examples
     ///
@@ -660,7 +662,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Judging`], while the seat's answer is with the host.
+    /// Returns [`Refusal::Judging`] while the seat's answer is with the host.
     ///
     /// # Examples
     ///
@@ -680,7 +682,8 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When the seat rests, is away, or does not exist.
+    /// Returns [`HostError::Resting`], [`HostError::Away`] or [`HostError::UnknownSeat`] if the seat cannot
+    /// be next.
     ///
     /// # Examples
     ///
@@ -700,7 +703,8 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When no turn is held.
+    /// Returns [`HostError::NoTurn`] if no turn is held, and [`HostError::UnknownRing`] if there is no such
+    /// ring.
     ///
     /// # Examples
     ///
@@ -723,7 +727,8 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When no turn is held.
+    /// Returns [`HostError::NoTurn`] if no turn is held, and [`HostError::UnknownRing`] if there is no such
+    /// ring.
     ///
     /// # Examples
     ///
@@ -741,7 +746,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When there is no such ring.
+    /// Returns [`HostError::UnknownRing`] if there is no such ring.
     ///
     /// # Examples
     ///
@@ -763,7 +768,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When there is no such ring.
+    /// Returns [`HostError::UnknownRing`] if there is no such ring.
     ///
     /// # Examples
     ///
@@ -798,7 +803,7 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// When the rules make no sense; [`RulesError`] says why. Nothing happens to a ring that does not exist.
+    /// Returns [`RulesError`] if the rules contradict each other. A ring that does not exist is no error.
     ///
     /// # Examples
     ///

@@ -173,8 +173,8 @@ impl<S> Scheduler<S> {
     ///
     /// # Errors
     ///
-    /// As [`make_ring`](Self::make_ring), and when there are more seats than the scheduler or the ring may
-    /// have.
+    /// Returns the errors of [`make_ring`](Self::make_ring), and [`JoinError`] if there are more seats than
+    /// the scheduler or the ring may have.
     pub fn restore(
         &mut self,
         now: Instant,

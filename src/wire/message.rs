@@ -111,7 +111,7 @@ impl std::error::Error for NoLineFeed {}
 ///
 /// # Errors
 ///
-/// [`LineError`]; if a line is too long, as soon as that is certain.
+/// Returns [`LineError`] if the line is malformed or too long; the latter as soon as it is certain.
 ///
 /// # Examples
 ///
@@ -148,7 +148,7 @@ pub fn split_line<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<Line<'i
 ///
 /// # Errors
 ///
-/// [`NoLineFeed`]
+/// Returns [`NoLineFeed`] if another byte follows the payload.
 ///
 /// # Examples
 ///

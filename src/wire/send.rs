@@ -67,7 +67,7 @@ impl SendBuffer {
     ///
     /// # Panics
     ///
-    /// When there are fewer.
+    /// Panics if there are fewer.
     ///
     /// # Examples
     ///
