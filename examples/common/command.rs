@@ -65,7 +65,7 @@ impl Guarded {
         if !self.keeps_going {
             job.end(now, until, self.kill_after);
         }
-        let then = if self.keeps_going { "the command goes on" } else { "the command is ended" };
+        let then = if self.keeps_going { "the command keeps running" } else { "the command is ended" };
         super::complain(format_args!("the turn is lost ({why}); {then}"));
     }
 

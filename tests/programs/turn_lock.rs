@@ -427,7 +427,7 @@ fn a_command_may_continue_without_the_turn_if_requested() {
     holder.signal("STOP");
     lock(&server.address, &options[..2], &["true"]).expect_exit(0, PATIENCE);
     holder.signal("CONT");
-    complains(&mut holder, "the command goes on");
+    complains(&mut holder, "the command keeps running");
     gate.open();
     prints(&mut holder, "passed");
     holder.expect_exit(LOST, PATIENCE);

@@ -181,7 +181,7 @@ class Lock:
         if lease is None:
             return
         self._is_lost = True
-        then = "the command goes on" if self._keeps_going else "the command is ended"
+        then = "the command keeps running" if self._keeps_going else "the command is ended"
         complain(f"the turn is lost ({why}); {then}")
         if not self._keeps_going:
             until = until if until is not None else lease.until if lease.until is not None else now

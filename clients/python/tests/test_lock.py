@@ -273,7 +273,7 @@ class Lock(unittest.TestCase):
         holder.signal(signal.SIGSTOP)
         self.ends(self.lock(server.address, options, "true"), 0)
         holder.signal(signal.SIGCONT)
-        holder.wait_for("the command goes on", holder.err)
+        holder.wait_for("the command keeps running", holder.err)
         gate.open()
         holder.wait_for("passed")
         self.ends(holder, LOST)

@@ -172,7 +172,7 @@ impl fmt::Display for CounterEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CounterEvent::Began { peer, id, number } => {
-                write!(f, "client {id} connected from {peer}, goes on from {number}")
+                write!(f, "client {id} connected from {peer}, continues from {number}")
             }
             CounterEvent::Counted { id, number } => write!(f, "client {id} sent {number}"),
             CounterEvent::Gave { id, parity, random } => {

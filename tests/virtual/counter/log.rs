@@ -16,7 +16,7 @@ fn c06_every_message_is_an_event_with_a_text_for_the_log() {
     assert_eq!(
         world.texts(),
         [
-            "client 17 connected from 127.0.0.1:1001, goes on from 0",
+            "client 17 connected from 127.0.0.1:1001, continues from 0",
             "client 17 sent 5",
             "client 17 asked for odd, got 1",
             "client 17 asked for even, got 2",
