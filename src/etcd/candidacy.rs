@@ -8,8 +8,8 @@
 //!     +-----------------------------------------------+ refused: the lease has ended meanwhile
 //! ```
 //!
-//! A request without an answer is sent again. An earlier try of the campaign may have counted: then `lead`
-//! has this candidate's id and its lease, and the candidate leads.
+//! A request without an answer is sent again. An earlier try of the campaign may have been carried out: then
+//! `lead` has this candidate's id and its lease, and the candidate leads.
 
 use super::keys::Keys;
 use super::message::{Answer, Claim, Request, Trouble};
@@ -21,7 +21,7 @@ use super::term::Term;
 pub(super) struct Candidacy {
     keys: Keys,
     claim: Claim,
-    /// Seconds that its lease lasts without being kept alive.
+    /// Seconds that its lease lasts without being renewed.
     ttl: u64,
     stage: Stage,
 }
@@ -36,7 +36,7 @@ enum Stage {
 /// The meaning of an answer to a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It goes on with the next request.
+    /// It continues with the next request.
     GoesOn,
     /// Another server leads, as of this revision.
     Behind { leader: Option<Claim>, revision: i64 },
@@ -50,12 +50,12 @@ impl Candidacy {
         Candidacy { keys, claim, ttl, stage: Stage::Looking }
     }
 
-    /// Whether the next request is for the lease, which lasts from when that is sent.
+    /// Returns whether the next request is for the lease, whose time counts from when that is sent.
     pub(super) fn wants_lease(&self) -> bool {
         self.stage == Stage::Granting
     }
 
-    /// The next request.
+    /// Returns the next request.
     pub(super) fn request(&self) -> Request {
         let lead = self.keys.lead();
         match self.stage {
@@ -100,7 +100,7 @@ impl Candidacy {
         }
     }
 
-    /// The request was refused. A lease that has ended is one reason.
+    /// Starts over after a refusal, for example because its lease has ended.
     pub(super) fn refused(&mut self) {
         self.stage = Stage::Looking;
     }
@@ -120,7 +120,7 @@ fn claim(lead: &KeyValue) -> Option<Claim> {
     serde_json::from_slice(&lead.value).ok()
 }
 
-/// Entries of a page. With the longest states of hosts it is 33 MB.
+/// Entries in a page. With the longest host states, that is 33 MB.
 const PAGE: i64 = 500;
 
 /// Reads a shard in pages, as it was at one revision.
@@ -128,7 +128,7 @@ const PAGE: i64 = 500;
 pub(super) struct Reading {
     keys: Keys,
     from: Vec<u8>,
-    /// That of the first page; 0 before it.
+    /// The revision of the first page; 0 before it.
     revision: i64,
     seq: Option<String>,
     entries: Vec<(Vec<u8>, Vec<u8>)>,
@@ -154,7 +154,7 @@ impl Reading {
         Request::Range(RangeRequest { key, range_end, limit: PAGE, revision: self.revision })
     }
 
-    /// Takes a page. Returns all when it was the last one.
+    /// Takes a page. Returns the whole shard after the last one.
     pub(super) fn hear(&mut self, answer: Answer) -> Result<Option<Shard>, Trouble> {
         let Answer::Found { revision, entries, more } = answer else {
             return Err(Trouble::Malformed("an answer to something else".to_owned()));
@@ -185,7 +185,7 @@ impl Reading {
         Ok(read)
     }
 
-    /// The term that goes on from what was read.
+    /// Returns the term that continues from what was read.
     pub(super) fn term(&self, fence: i64, shard: &Shard) -> Term {
         Term::new(self.keys.clone(), fence, shard.seq.clone())
     }

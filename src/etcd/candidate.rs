@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::candidacy::{Candidacy, Outcome};
 use super::config::{EtcdConfig, EtcdError};
 use super::keys::Keys;
-use super::lease::{ASKED_IN_A_LEASE, Lease};
+use super::lease::{ANSWERS_PER_LEASE, Lease};
 use super::members::{ANSWER_WITHIN, Members};
 use super::message::Claim;
 use super::store::{EtcdStore, Fresh};
@@ -52,9 +52,9 @@ pub struct Candidate {
     ttl: u64,
     members: Members,
     candidacy: Candidacy,
-    /// When its lease was asked for.
+    /// When its lease was requested.
     since: Instant,
-    /// The epoch, if nothing is stored yet, or a new one is wanted.
+    /// The epoch to begin if nothing is stored yet or a new one is wanted.
     fresh: Epoch,
     wants_new_epoch: bool,
 }
@@ -63,21 +63,20 @@ pub struct Candidate {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "few are made, and the large one once")]
 pub enum Step {
-    /// This server leads. Its store is to be loaded, and then to be [given](crate::net::EventLoop::store_in)
-    /// to an event loop.
+    /// This server leads. Load its store, then [give](crate::net::EventLoop::store_in) it to an event loop.
     Leads(EtcdStore),
-    /// Another one does: the address that it advertises, if that can be read.
+    /// Another server leads: the address that it advertises, if that can be read.
     Behind(Option<String>),
-    /// etcd did not answer, or refused, and why. It is asked again in the next step.
+    /// etcd did not answer or refused, with the reason. The next step asks again.
     NoAnswer(String),
 }
 
 impl Candidate {
-    /// A server that stands by from its first step on.
+    /// Makes a candidate, which stands by from its first step on.
     ///
     /// # Errors
     ///
-    /// When the settings make no sense.
+    /// Returns [`EtcdError`] if the settings cannot be used.
     pub fn new(config: EtcdConfig, mut entropy: Entropy) -> Result<Candidate, EtcdError> {
         let (keys, ttl) = (config.keys()?, config.ttl_seconds()?);
         let members = Members::new(&config, ANSWER_WITHIN)?;
@@ -90,19 +89,20 @@ impl Candidate {
         Ok(Candidate { config, keys, ttl, members, candidacy, since, fresh, wants_new_epoch: false })
     }
 
-    /// Begins another epoch when it leads: an old snapshot of etcd was put back, whose turns are granted
-    /// again.
+    /// Has this server begin another epoch when it leads. That is for an old snapshot of etcd that was put
+    /// back: turns that were granted after it are granted again, and the epoch tells them apart.
     #[must_use]
     pub fn with_new_epoch(mut self) -> Candidate {
         self.wants_new_epoch = true;
         self
     }
 
-    /// Campaigns, or waits behind another server for a second at most: so this is for a thread of the host's.
+    /// Campaigns, or waits behind another server for a second at most. It blocks, so it is for a thread of
+    /// the host's own.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// Returns an error if the system cannot start the thread that renews the lease.
     pub fn step(&mut self) -> io::Result<Step> {
         loop {
             if self.candidacy.wants_lease() {
@@ -130,7 +130,7 @@ impl Candidate {
         // The settings were good when this was made.
         let members = |within| Members::new(&self.config, within).map_err(io::Error::other);
         let ttl = Duration::from_secs(self.ttl);
-        let lease = Lease::keep(lease, self.since, ttl, members(ttl / ASKED_IN_A_LEASE)?)?;
+        let lease = Lease::keep(lease, self.since, ttl, members(ttl / ANSWERS_PER_LEASE)?)?;
         let fresh = Fresh { epoch: self.fresh, is_wanted: self.wants_new_epoch };
         Ok(EtcdStore::new(self.keys.clone(), fence, lease, members(ANSWER_WITHIN)?, fresh))
     }

@@ -13,12 +13,13 @@ use crate::engine::Target;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct EtcdConfig {
-    /// The members, such as `http://10.0.0.1:2379`. One that does not answer is followed by the next.
+    /// The members, such as `http://10.0.0.1:2379`. If one does not answer, the next one is asked.
     pub members: Vec<String>,
     /// The name of the order: servers with the same one stand by for each other. 1 to 64 letters, digits and
     /// `-_.`.
     pub cluster: String,
-    /// Where clients find this server, for people who look at another one that stands by.
+    /// Where clients find this server. A server that stands by tells it with
+    /// [`Step::Behind`](super::Step::Behind).
     pub advertise: String,
     /// How long a leader that is silent keeps the lead, in whole seconds. Default 5 s, at least 2 s.
     ///
@@ -66,7 +67,7 @@ impl EtcdConfig {
         Ok(ttl.as_secs())
     }
 
-    /// Returns where the members are.
+    /// Returns the addresses of the members.
     pub(super) fn addresses(&self) -> Result<Vec<Address>, EtcdError> {
         if self.members.is_empty() {
             return Err(EtcdError::Member(String::new()));
@@ -95,7 +96,7 @@ impl EtcdConfig {
     }
 }
 
-/// Where a member is.
+/// The address of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     /// As people write it, without a slash at the end.
@@ -103,7 +104,7 @@ pub(super) struct Address {
     /// The same without its scheme.
     pub(super) authority: Authority,
     pub(super) target: Target,
-    /// It speaks TLS.
+    /// Whether it speaks TLS.
     pub(super) is_secure: bool,
 }
 
@@ -125,7 +126,7 @@ impl fmt::Debug for EtcdTls {
     }
 }
 
-/// Has connections to a member speak TLS, if it does.
+/// Returns what makes connections to a member speak TLS, if it does.
 #[cfg(not(feature = "tls"))]
 pub(super) fn secure(_: &EtcdConfig, address: &Address) -> Result<Option<Box<Secure>>, EtcdError> {
     assert!(!address.is_secure, "such an address is refused");
@@ -160,13 +161,13 @@ pub(super) fn secure(config: &EtcdConfig, address: &Address) -> Result<Option<Bo
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EtcdError {
-    /// The address of a member is none; empty if there is no member at all.
+    /// A member's address is invalid; the empty string if no member was given.
     Member(String),
     /// The address of a member needs the feature `tls`.
     NoTls(String),
     /// The name of the cluster cannot be part of a key.
     Cluster(String),
-    /// The time is below 2 s, or has parts of a second.
+    /// The time is below 2 s, or not in whole seconds.
     Ttl(Duration),
     /// A file of TLS cannot be used.
     Tls(String),

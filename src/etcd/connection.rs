@@ -33,7 +33,7 @@ const WINDOW: u32 = 1024 * 1024;
 /// The bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// Has a connection speak TLS.
+/// Makes a connection speak TLS.
 pub(super) type Secure = dyn Fn(TcpStream) -> io::Result<Socket> + Send;
 
 /// A connection, which is good for one call at a time.
@@ -49,7 +49,7 @@ pub(super) struct Call<'a> {
     pub(super) method: &'static str,
     pub(super) token: Option<&'a str>,
     pub(super) message: Vec<u8>,
-    /// Nothing else is said, so the member ends the call when it has answered.
+    /// Whether nothing else is sent, so that the member ends the call once it has answered.
     pub(super) is_whole: bool,
 }
 
@@ -61,7 +61,7 @@ impl Connection {
         secure: Option<&Secure>,
         until: Instant,
     ) -> Result<Connection, Trouble> {
-        // A time of 0 is refused.
+        // A timeout of 0 is refused.
         let left = until.saturating_duration_since(now().instant).max(Duration::from_millis(1));
         let connect = || {
             let stream = std::net::TcpStream::connect_timeout(&addr, left)?;
@@ -90,7 +90,7 @@ impl Connection {
         self.executor.run(now().instant, look).is_ok_and(|ended| ended.is_pending())
     }
 
-    /// Makes a call, and has `read` take its answers. The call is over when that returns.
+    /// Makes a call, and has `read` take its answers. The call ends when that returns.
     pub(super) fn call<T>(
         &mut self,
         call: Call<'_>,
@@ -125,7 +125,7 @@ impl Connection {
 
 impl Call<'_> {
     fn request(&self, address: &Address) -> Result<Request<()>, http::Error> {
-        // A member takes the certificate of a client for one only if it is told that this is TLS.
+        // A member accepts a client's certificate only if it is told that this is TLS.
         let scheme = if address.is_secure { Scheme::HTTPS } else { Scheme::HTTP };
         let uri = Uri::builder().scheme(scheme).authority(address.authority.clone());
         let uri = uri.path_and_query(self.method);
@@ -152,7 +152,7 @@ fn framed(message: &[u8]) -> Bytes {
 pub(super) struct Answers {
     body: RecvStream,
     read: BytesMut,
-    /// Its loss before the call is over would end that.
+    /// Kept alive because dropping it cancels the call.
     _body_to: SendStream<Bytes>,
 }
 
@@ -167,7 +167,7 @@ impl Answers {
         Ok(Answers { body: response.into_body(), read: BytesMut::new(), _body_to: body_to })
     }
 
-    /// The only answer of a call that ends well.
+    /// Returns the only answer of a call that succeeds.
     pub(super) async fn only(mut self) -> Result<Bytes, Trouble> {
         let answer = self.next().await?.ok_or_else(|| malformed("an answer without a message"))?;
         match self.next().await? {
@@ -176,7 +176,7 @@ impl Answers {
         }
     }
 
-    /// The next answer; `None` if the call has ended well.
+    /// Returns the next answer; `None` if the call has succeeded.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         loop {
             if let Some(message) = self.take()? {
@@ -192,7 +192,7 @@ impl Answers {
         if self.read.is_empty() { Ok(None) } else { Err(malformed("half a message")) }
     }
 
-    /// A message that has come whole.
+    /// Takes a message that has arrived whole.
     fn take(&mut self) -> Result<Option<Bytes>, Trouble> {
         let Some((prefix, rest)) = self.read.split_first_chunk::<PREFIX>() else { return Ok(None) };
         let [is_compressed, length @ ..] = *prefix;
@@ -208,7 +208,7 @@ impl Answers {
     }
 }
 
-/// How a call went.
+/// The trailer that says how a call went.
 const STATUS: &str = "grpc-status";
 
 fn outcome(said: &HeaderMap) -> Result<(), Trouble> {
@@ -227,7 +227,7 @@ fn malformed(what: &str) -> Trouble {
     Trouble::Malformed(what.to_owned())
 }
 
-/// An error of the connection, or of the way to it.
+/// Returns the trouble for an error of the connection, or of the attempt to make it.
 pub(super) fn silent(error: io::Error) -> Trouble {
     Trouble::Silent { kind: error.kind(), why: error.to_string() }
 }
@@ -264,7 +264,7 @@ mod tests {
         Call { method: "/etcdserverpb.KV/Range", token: None, message: b"key".to_vec(), is_whole: true }
     }
 
-    /// Calls a member that does `answer`.
+    /// Calls a member that answers as `answer` does.
     fn outcome_of(answer: impl FnMut(Asked) -> Then + Send + 'static) -> Result<Bytes, Trouble> {
         connect(serve(answer)).call(call(), later(), Answers::only)
     }
@@ -344,7 +344,7 @@ mod tests {
         assert!(matches!(closed, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{closed}");
     }
 
-    /// As the one of an older etcd, or of a proxy.
+    /// Such as an older etcd, or a proxy.
     #[test]
     fn a_server_that_does_not_speak_http2_is_no_etcd() {
         use std::io::{Read as _, Write as _};

@@ -21,18 +21,19 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Waits for `socket` from now on.
+    /// Makes an executor that waits for `socket`.
     pub(super) fn of(socket: &mut TcpStream) -> io::Result<Executor> {
         let poll = mio::Poll::new()?;
         poll.registry().register(socket, Token(0), Interest::READABLE | Interest::WRITABLE)?;
         Ok(Executor { poll, events: Events::with_capacity(1), woken: Arc::default() })
     }
 
-    /// Returns what `future` results in.
+    /// Drives `future` to completion and returns its output.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](ErrorKind::TimedOut) if that takes longer than `until`.
+    /// Returns [`TimedOut`](ErrorKind::TimedOut) if `future` is not complete at `until`, and the error of the
+    /// poll if that fails.
     pub(super) fn run<F: Future>(&mut self, until: Instant, future: F) -> io::Result<F::Output> {
         let mut future = pin!(future);
         let waker = Waker::from(Arc::clone(&self.woken));
@@ -45,7 +46,7 @@ impl Executor {
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
             }
-            // One of its parts may have something to do for another.
+            // One part of the future may have woken another.
             if self.woken.0.swap(false, Ordering::Relaxed) {
                 continue;
             }
@@ -79,7 +80,7 @@ impl Socket {
         Socket(Box::new(stream))
     }
 
-    /// Does something with the stream, which is pending while that would block.
+    /// Calls `act` on the stream; pending while that would block.
     fn attempt<T>(&mut self, mut act: impl FnMut(&mut dyn Stream) -> io::Result<T>) -> Poll<io::Result<T>> {
         loop {
             match act(&mut *self.0) {

@@ -1,8 +1,8 @@
-//! The keys of a cluster: all stand below one prefix.
+//! The keys of a cluster, which all have one prefix.
 
 use crate::record::Key;
 
-/// Names what is stored of one cluster.
+/// The keys of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keys {
     /// Ends with `/`.
@@ -10,11 +10,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Those of a cluster, or `None` if it cannot be part of a key.
+    /// Returns the keys of a cluster, or `None` if its name cannot be part of a key.
     pub(super) fn of(cluster: &str) -> Option<Keys> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let fits = (1..=64).contains(&cluster.len()) && cluster.bytes().all(is_plain);
-        // The 0 is the only shard for now.
+        // 0 is the only shard for now.
         fits.then(|| Keys { prefix: format!("/taketurns/{cluster}/0/") })
     }
 
@@ -33,19 +33,19 @@ impl Keys {
         format!("{}{key}", self.prefix).into_bytes()
     }
 
-    /// Where all keys begin.
+    /// The prefix of all keys.
     pub(super) fn begin(&self) -> Vec<u8> {
         self.prefix.clone().into_bytes()
     }
 
-    /// The first key behind them: `/` plus 1 is `0`.
+    /// The first key after all of them: `/` plus 1 is `0`.
     pub(super) fn end(&self) -> Vec<u8> {
         let mut end = self.begin();
         *end.last_mut().expect("a prefix") += 1;
         end
     }
 
-    /// The rest of a key behind the prefix.
+    /// Returns what follows the prefix in `key`.
     pub(super) fn rest<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         key.strip_prefix(self.prefix.as_bytes())
     }

@@ -1,5 +1,5 @@
-//! The lease of a leader, kept alive by a thread with a connection of its own, so that a commit that waits
-//! does not hold it up.
+//! The lease of a leader, renewed by a thread with its own connection, so that a commit that waits does not
+//! hold up a renewal.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -13,23 +13,23 @@ use crate::net::now;
 use crate::store::Expiry;
 use crate::time::Instant;
 
-/// Members are given this part of a lease to answer. A lease that was due to be renewed when etcd's leader
-/// was cut off, so that nothing refuses a connection to it, has two thirds left. In that time each of three
-/// members is asked twice, and by the second time another one leads.
-pub(super) const ASKED_IN_A_LEASE: u32 = 10;
+/// Each member gets a tenth of the lease to answer. Even if etcd's leader is cut off just before a renewal,
+/// without so much as a refused connection, two thirds of the lease remain, enough to ask three members
+/// twice, and by then etcd has a new leader.
+pub(super) const ANSWERS_PER_LEASE: u32 = 10;
 
-/// A lease that is kept alive until this is dropped.
+/// A lease that is renewed until this is dropped.
 pub(super) struct Lease {
     pub(super) id: i64,
-    /// When it ends unless it is kept alive once more. That is never later than etcd ends it, if the clocks
-    /// of both run at the same pace.
+    /// When the lease expires if it is not renewed; never later than etcd's own expiry, provided both clocks
+    /// run at the same rate.
     pub(super) expiry: Expiry,
-    /// Its loss ends the thread.
+    /// Dropping this stops the thread.
     _thread: Sender<()>,
 }
 
 impl Lease {
-    /// Keeps a lease alive that was asked for at `since`.
+    /// Starts a thread that renews the lease requested at `since`. Returns an error if it cannot be spawned.
     pub(super) fn keep(id: i64, since: Instant, ttl: Duration, members: Members) -> io::Result<Lease> {
         let expiry = Expiry::new(since + ttl);
         let (to_thread, from_lease) = channel();
@@ -64,10 +64,10 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Tries once. Returns when to try again; `None` if the lease is over.
+    /// Tries once to renew the lease. Returns when to try again; `None` if the lease has ended.
     fn keep_alive(&mut self) -> Option<Instant> {
         let sent = now().instant;
-        // A process that was stopped does not claim again what another one may have by now.
+        // After a suspension another server may hold the lead, so an expired lease is not renewed.
         if self.expiry.at() <= sent {
             return None;
         }
@@ -81,7 +81,7 @@ impl Keeper {
                 self.expiry.renew(sent);
                 None
             }
-            // The next member, at once.
+            // `ask` has moved on to the next member.
             Err(_) => Some(sent),
         }
     }

@@ -19,13 +19,13 @@ use crate::time::Instant;
 /// not answer meanwhile.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// Time after which a connection that was not used may have been forgotten on the way, without a word.
+/// Time after which a connection that was not used may silently have been forgotten by something on the way.
 const KEPT_FOR: Duration = Duration::from_secs(15);
 
 /// Time for all members together to say who leads.
 const LEADER_WITHIN: Duration = Duration::from_millis(300);
 
-/// Time until they are asked again. A member that has failed is not chosen for that time.
+/// Time until they are asked again who leads. A member that has failed is not chosen for that long.
 const CHOSEN_FOR: Duration = Duration::from_secs(15);
 
 /// Pause after an attempt that failed, so that members that refuse at once are not asked without end.
@@ -34,19 +34,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Pause after a password was refused, because each one costs etcd 50 ms of work.
 const PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 
-/// The members of one cluster. Not shared: who wants to ask at the same time has members of its own, and
-/// with them connections of its own.
+/// The members of one cluster. Not shared: each concurrent caller has its own `Members`, with its own
+/// connections.
 pub(super) struct Members {
     members: Vec<Member>,
-    /// The one that is asked next.
+    /// The index of the one that is asked next.
     at: usize,
     /// When to look again which one leads.
     choose_at: Instant,
     answer_within: Duration,
     user: Option<(String, String)>,
     token: Option<String>,
-    /// The methods that fail, and how. Each was said once: a candidate may read, and still be refused a
-    /// lease.
+    /// The methods that fail, and how; each failure is logged once. They are told apart because a candidate
+    /// may be able to read and still be refused a lease.
     failing: Vec<(&'static str, Discriminant<Trouble>)>,
 }
 
@@ -58,14 +58,14 @@ struct Member {
     /// A look-up that has not ended yet.
     looking_up: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
     connection: Option<Connection>,
-    /// When the last call was over.
+    /// When the last call ended.
     used: Instant,
-    /// When it has failed last.
+    /// When it last failed.
     failed: Option<Instant>,
 }
 
 impl Members {
-    /// Members that have `answer_within` for an answer before the next one is asked.
+    /// Makes members that each have `answer_within` to answer before the next one is asked.
     pub(super) fn new(config: &EtcdConfig, answer_within: Duration) -> Result<Members, EtcdError> {
         let member = |address: Address| {
             let secure = config::secure(config, &address)?;
@@ -90,7 +90,7 @@ impl Members {
         })
     }
 
-    /// How many there are.
+    /// Returns the number of members.
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }
@@ -155,8 +155,8 @@ impl Members {
         request.answer(&answer)
     }
 
-    /// From now on asks the member that leads, until that fails. Any other one passes each change on to it,
-    /// and hears later than it that the change counts.
+    /// From now on asks the member that is etcd's leader, until that fails. Any other one forwards each
+    /// change to it, and hears later than it that the change is committed.
     pub(super) fn prefer_leader(&mut self) {
         let (begun, count) = (now().instant, self.members.len());
         if begun < self.choose_at {
@@ -188,7 +188,7 @@ impl Members {
     }
 
     /// Waits until `key` changes after `revision`, for a second at most. It returns early if it cannot watch,
-    /// and says nothing of what it has seen: the caller looks again in any case.
+    /// and does not tell what it has seen: the caller looks again in any case.
     pub(super) fn wait_for_change(&mut self, key: Vec<u8>, revision: i64) {
         let until = now().instant + self.answer_within;
         let (message, token) = (message::watch(key, revision + 1), self.token.as_deref());
@@ -203,7 +203,7 @@ impl Members {
         };
         match self.members[self.at].call(call, until, watch) {
             Ok(true) => {}
-            // The time is over.
+            // Nothing has changed in that time.
             Err(Trouble::Silent { kind: ErrorKind::TimedOut, .. }) => {}
             Ok(false) | Err(_) => pause(PAUSE),
         }
@@ -230,7 +230,7 @@ impl Member {
             let done = connection.call(call, until, read);
             let is_good = match &done {
                 Ok(_) | Err(Trouble::Refused { .. }) => true,
-                // Nothing has happened that it could tell.
+                // A watch that saw no change times out; the connection is still good.
                 Err(Trouble::Silent { kind: ErrorKind::TimedOut, .. }) => !is_whole,
                 Err(_) => false,
             };
@@ -241,7 +241,7 @@ impl Member {
             done
         });
         done.map_err(|trouble| match trouble {
-            // It often closes the connection before its reason is read.
+            // A member often closes the connection before its reason is read.
             Trouble::Silent { kind: kind @ (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), why }
                 if self.address.is_secure =>
             {
@@ -266,13 +266,13 @@ impl Member {
                 Err(failed) => trouble = Some(failed),
             }
         }
-        // It may be elsewhere by now.
+        // The member may have moved.
         self.found.clear();
         Err(trouble.expect("a name without addresses is not found"))
     }
 
-    /// Looks the name up. The system's resolver may take much longer than anybody here waits: then its answer
-    /// is taken next time.
+    /// Looks the name up. The system's resolver may take much longer than `until`; its answer is used next
+    /// time then.
     fn look_up(&mut self, until: Instant) -> io::Result<Vec<SocketAddr>> {
         let target = match &self.address.target {
             Target::Addr(addr) => return Ok(vec![*addr]),
@@ -440,7 +440,7 @@ mod tests {
         members.wait_for_change(b"/lead".to_vec(), 8);
         members.answer_within = Duration::from_secs(20);
         assert_eq!(look(&mut members), Ok(1));
-        // One that was idle for long may be forgotten by what is between.
+        // One that was idle for long may have been forgotten by something on the way.
         members.members[0].used = now().instant - KEPT_FOR;
         assert_eq!(look(&mut members), Ok(2));
     }
@@ -462,7 +462,7 @@ mod tests {
         });
         let mut members = members(&[addr]);
         members.user = Some(("root".to_owned(), "pw".to_owned()));
-        // The first one is not taken at all, and is asked for anew next time.
+        // The first one is not accepted at all, and another one is requested next time.
         assert!(look(&mut members).is_err());
         assert_eq!(look(&mut members), Ok(7));
         assert_eq!(look(&mut members), Ok(7));

@@ -21,14 +21,14 @@ pub(super) enum Request {
     KeepAlive { lease: i64 },
     /// Ends a lease, and deletes its keys.
     Revoke { lease: i64 },
-    /// Reads a key, or all from one up to another, which is left out, as they were at a revision; 0 is now.
+    /// Reads a key, or all keys from one up to but excluding another, as they were at a revision; 0 is now.
     Range(RangeRequest),
     /// If all of `compare` is true, does all of `success`, in which no key may occur twice; else reads one
     /// key.
     Txn(TxnRequest),
     /// Asks for a token.
     Authenticate { user: String, password: String },
-    /// Asks a member how it is.
+    /// Asks a member for its status.
     Status,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Answer {
         ttl: u64,
     },
     Revoked,
-    /// The store was at `revision`, and there are more entries.
+    /// The entries at `revision`, and whether there are more.
     Found {
         revision: i64,
         entries: Vec<KeyValue>,
@@ -68,11 +68,11 @@ pub(super) enum Answer {
 /// a [final](Code::is_final) code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// None came, and why.
+    /// No answer came, with the reason.
     Silent { kind: ErrorKind, why: String },
-    /// etcd says no.
+    /// etcd refused it.
     Refused { code: Code, why: String },
-    /// It does not say what an etcd says.
+    /// The answer is not one that etcd gives.
     Malformed(String),
 }
 
@@ -84,20 +84,22 @@ impl Code {
     pub(super) const NOT_FOUND: Code = Code(5);
     const UNAUTHENTICATED: Code = Code(16);
 
-    /// Whether nothing was carried out. Of the others (cancelled, unknown, deadline exceeded, internal,
-    /// unavailable) a member that is stopped says some about what counts nevertheless.
+    /// Returns whether the code proves that nothing was carried out. A member that is shutting down may
+    /// return one of the others (cancelled, unknown, deadline exceeded, internal, unavailable) for a request
+    /// that took effect.
     pub(super) fn is_final(self) -> bool {
         !matches!(self.0, 1 | 2 | 4 | 13 | 14)
     }
 }
 
 impl Trouble {
-    /// Whether etcd has said no.
+    /// Returns whether etcd has refused, and has carried out nothing.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Trouble::Refused { code, .. } if code.is_final())
     }
 
-    /// The token has expired, or means nothing to this member, or is older than a change of users or roles.
+    /// Returns whether the token has expired, means nothing to this member, or is older than a change of
+    /// users or roles.
     pub(super) fn is_unauthenticated(&self) -> bool {
         match self {
             Trouble::Refused { code: Code::UNAUTHENTICATED, .. } => true,
@@ -139,7 +141,7 @@ impl Request {
         Request::Range(RangeRequest { key, ..RangeRequest::default() })
     }
 
-    /// The method that it calls.
+    /// Returns the method that it calls.
     pub(super) fn method(&self) -> &'static str {
         match self {
             Request::Grant { .. } => "/etcdserverpb.Lease/LeaseGrant",
@@ -152,7 +154,7 @@ impl Request {
         }
     }
 
-    /// The message that asks for it.
+    /// Returns its message.
     pub(super) fn message(&self) -> Vec<u8> {
         match self {
             Request::Grant { ttl } => {
@@ -227,7 +229,7 @@ pub(super) fn watch(key: Vec<u8>, start_revision: i64) -> Vec<u8> {
     WatchRequest { create_request: Some(WatchCreateRequest { key, start_revision }) }.encode_to_vec()
 }
 
-/// Whether a message of a watch tells of a change, or of the watch's end.
+/// Returns whether a message of a watch tells of a change, or of the watch's end.
 pub(super) fn is_change(message: &[u8]) -> bool {
     read::<WatchResponse>(message).map_or(true, |watched| !watched.events.is_empty() || watched.canceled)
 }
@@ -300,7 +302,7 @@ mod tests {
                 Answer::Granted { lease: 1418812153572107525, ttl: 5 },
             ),
             (Request::KeepAlive { lease: 77 }, b"\x10\x4d\x18\x05", Answer::KeptAlive { ttl: 5 }),
-            // A lease that is gone.
+            // A lease that has ended.
             (Request::KeepAlive { lease: 123 }, b"\x10\x7b", Answer::KeptAlive { ttl: 0 }),
             (Request::Revoke { lease: 77 }, b"", Answer::Revoked),
             (get(), &[&kvs[..], b"\x20\x01"].concat(), found(vec![lead()], false)),

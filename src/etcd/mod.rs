@@ -19,25 +19,26 @@
 //!
 //! A commit is one transaction: *if* `lead` is still that of F, *and* `seq` is the commit before, *then* put
 //! `seq` and the entries. If no answer comes, or an error, the same transaction is sent to the next member,
-//! until etcd decides it. If it failed because an earlier try had counted, `seq` says so. If anybody else
-//! has written `seq`, this server is fenced, and only then.
+//! until etcd decides it. If it fails because an earlier try was carried out, `seq` says so. If it fails
+//! otherwise, this server no longer leads and is fenced; nothing else fences it.
 //!
-//! It goes to the member that leads the others, if that is known and answers: any other one would pass it on,
-//! and hear a round trip later that it counts.
+//! The transaction goes to the member that is etcd's leader, if that is known and answers: any other one
+//! would forward it, and hear a round trip later that it is committed.
 //!
-//! Both guards are needed. Without the first, a server that was stopped for a while goes on where another one
-//! has taken over. Without the second, its own earlier try, carried out late, overwrites what is newer.
+//! Both guards are needed. Without the first, a server that was suspended for a while would commit although
+//! another one has taken over. Without the second, its own earlier try, carried out late, would overwrite
+//! what is newer.
 //!
 //! # The lease
 //!
-//! A thread with a connection of its own keeps it alive, every third of its time. If that fails for all of
-//! its time, the store is [over](crate::store::Lost::Expired), and the event loop closes its clients, so that
-//! they look for another server. That is for their sake: no promise rests on a clock.
+//! A dedicated thread with its own connection renews the lease each time a third of it has passed. If that
+//! fails until the lease ends, the store is [lost](crate::store::Lost::Expired), and the event loop closes
+//! its clients, so that they look for another server. That is for their sake: no promise rests on a clock.
 //!
 //! # Limits
 //!
-//! A request has 1 s. A transaction has at most 1,000 changes; a larger commit is cut between rings, and
-//! within a ring so that each part leaves a state to go on from. One transaction is under way at any time.
+//! A request may take 1 s. A transaction has at most 1,000 changes; a larger commit is cut between rings, and
+//! within a ring so that each part leaves a state to continue from. One transaction is under way at any time.
 
 mod candidacy;
 mod candidate;

@@ -1,20 +1,20 @@
 //! Cuts a commit into transactions, each of which etcd takes. No I/O.
 //!
-//! A server may stop between two parts, so each of them has to leave a state to go on from. A ring's entries
-//! stay together, unless they are too many for one transaction, as when more than a thousand seats come back
-//! at once. Then
+//! A server may stop between two parts, so each of them has to leave a state to continue from. A ring's
+//! entries stay together, unless they are too many for one transaction, as when more than a thousand seats
+//! come back at once. Then
 //!
-//! 1. deleted seats come first, but those in the ring's entry: a ring without them is a state, and seats
-//!    without their ring are none;
-//! 2. the ring, the state of its host and the seat that has answered, if it has an entry of its own, come
-//!    together: of one ring at most one answer is under way, because the next turn is not told before the last
-//!    one is durable;
-//! 3. all other seats follow, which are newcomers or say again what they were.
+//! 1. deleted seats come first (a ring may lack seats, but seats must not lack their ring), except those kept
+//!    in the ring's entry;
+//! 2. the ring, the state of its host and the seat that has answered, if it has its own entry, come together:
+//!    at most one answer of a ring is under way, because the next turn is not told before the last one is
+//!    durable;
+//! 3. all other seats follow, which are newcomers or are stored again as they were.
 //!
 //! A ring that was forgotten and made again within one commit has its new seats above the places of the old
-//! ones, so each old seat with an entry of its own is deleted in the first step.
+//! ones, so each old seat with its own entry is deleted in the first step.
 //!
-//! Nothing is said before the last part is durable, so nobody has heard of a part.
+//! Nothing is told before the last part is durable, so nobody has heard of a part alone.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -26,10 +26,10 @@ use crate::turn::TurnNumber;
 /// Puts and deletes in a transaction. They take etcd some 10 ms.
 pub(super) const CHANGES_MAX: usize = 1000;
 
-/// Bytes of a transaction's keys and values. etcd takes 1.5 MiB, with all that is around them.
+/// Bytes of a transaction's keys and values. etcd takes 1.5 MiB, including all that surrounds them.
 const BYTES_MAX: usize = 1_000_000;
 
-/// About as many bytes as a key has, and what stands around it.
+/// About the bytes of a key and what surrounds it.
 const OVERHEAD: usize = 200;
 
 /// The steps of a ring that is too large for one transaction.
@@ -47,7 +47,7 @@ pub(super) fn cut(changes: Vec<Change>) -> Vec<Vec<Change>> {
     let mut rings: BTreeMap<Name, Vec<Change>> = BTreeMap::new();
     for change in changes {
         match *change.key() {
-            // A ring that is forgotten may be made anew only above the turn that this has.
+            // A forgotten ring may be made again only above the turn that this entry has.
             Key::Meta => parts.add(vec![change]),
             Key::Ring(ring) | Key::Seat(ring, _) | Key::Host(ring) => {
                 rings.entry(ring).or_default().push(change);

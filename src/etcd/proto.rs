@@ -80,7 +80,7 @@ pub(super) enum Operation {
 }
 
 impl RequestOp {
-    /// With a `lease` that is not 0 the key is deleted when that ends.
+    /// If `lease` is not 0, the key is deleted when that lease ends.
     pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>, lease: i64) -> RequestOp {
         Operation::Put(PutRequest { key: key.into(), value: value.into(), lease }).into()
     }
@@ -111,7 +111,7 @@ pub(super) struct ResponseOp {
     pub(super) response_range: Option<RangeResponse>,
 }
 
-/// Its result, of which 0 is "equal", is left out.
+/// The field `result` is left out, because its default is "equal".
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct Compare {
     #[prost(enumeration = "CompareTarget", tag = "2")]
@@ -145,7 +145,7 @@ impl Compare {
         Compare { target, key: key.into(), target_union: Some(TargetUnion::CreateRevision(revision)) }
     }
 
-    /// The key has this value. That of a key that is missing equals none.
+    /// The key has this value. A missing key equals no value.
     pub(super) fn value(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Compare {
         let target = CompareTarget::Value.into();
         Compare { target, key: key.into(), target_union: Some(TargetUnion::Value(value.into())) }
@@ -178,7 +178,7 @@ pub(super) struct LeaseGrantRequest {
     pub(super) ttl: i64,
 }
 
-/// For a grant, too: the lease and its seconds have the same places.
+/// Also for a grant, which has its lease and seconds under the same tags.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct LeaseResponse {
     #[prost(int64, tag = "2")]

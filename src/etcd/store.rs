@@ -18,23 +18,23 @@ use crate::store::{Expiry, Lost, Store};
 
 /// Entries in etcd, which only the server that leads changes.
 ///
-/// Made by a [`Candidate`](super::Candidate) that has been elected. A commit is tried until etcd decides it,
-/// or the lease is over. Only an answer of etcd [fences](Lost::Fenced).
+/// Made by a [`Candidate`](super::Candidate) that has been elected. A commit is tried until etcd decides it
+/// or the lease expires. Only an answer of etcd [fences](Lost::Fenced).
 pub struct EtcdStore {
     keys: Keys,
     fence: i64,
-    /// Known after the shard was read.
+    /// Known once the shard has been read.
     term: Option<Term>,
     lease: Lease,
     members: Members,
     fresh: Fresh,
 }
 
-/// The epoch of a store in which nothing is yet.
+/// The epoch of a store that is still empty.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fresh {
     pub(super) epoch: Epoch,
-    /// It is begun also if there is another one.
+    /// Whether it is begun even if there already is another one.
     pub(super) is_wanted: bool,
 }
 
@@ -43,7 +43,7 @@ impl EtcdStore {
         EtcdStore { keys, fence, term: None, lease, members, fresh }
     }
 
-    /// Asks until there is an answer, or the lease is over.
+    /// Asks until there is an answer or the lease has expired.
     fn ask(&mut self, request: &Request) -> Result<Answer, Lost> {
         loop {
             if self.lease.is_over() {
@@ -67,7 +67,7 @@ impl EtcdStore {
         }
     }
 
-    /// One transaction, tried until it is decided.
+    /// Carries out one transaction, tried until it is decided.
     fn commit_part(&mut self, changes: &[Change]) -> Result<(), Lost> {
         let term = self.term.as_ref().expect("a store is loaded before it stores");
         let request = Request::Txn(term.commit(changes));
@@ -82,8 +82,8 @@ impl EtcdStore {
         }
     }
 
-    /// The state of a shard; whether its epoch has to be stored first. An error says what is wrong with it,
-    /// and what to do.
+    /// Returns the state of a shard, and whether its epoch has to be stored first. An error says what is
+    /// wrong with the shard, and what to do.
     fn state(&self, shard: &Shard) -> Result<(State, bool), String> {
         let Fresh { epoch, is_wanted } = self.fresh;
         if shard.seq.is_none() && shard.entries.is_empty() {
@@ -139,12 +139,12 @@ impl Store for EtcdStore {
         Some(self.lease.expiry.clone())
     }
 
-    /// Gives the lead up: another server may take over at once.
+    /// Gives up the lead: another server may take over at once.
     fn close(mut self) -> Result<(), Lost> {
         let revoke = Request::Revoke { lease: self.lease.id };
         for _ in 0..self.members.len() {
             match self.members.ask(&revoke) {
-                // Nor is there anything to give up when the lease is gone.
+                // A lease that has ended leaves nothing to give up.
                 Ok(_) | Err(Trouble::Refused { code: Code::NOT_FOUND, .. }) => return Ok(()),
                 Err(_) => {}
             }

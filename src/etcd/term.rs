@@ -2,12 +2,12 @@
 //!
 //! A commit has two guards. *Fence*: `lead` is still the one of this term, which its create revision F names,
 //! so nobody else leads. *Sequence*: the last commit is the one that this commit follows, so a try of an
-//! earlier one that was carried out late, after its answer was given up, changes nothing. Without the
-//! sequence late tries overwrite newer values; without the fence a server that was deposed, and does not know
-//! it yet, commits and stops the one that leads.
+//! earlier one that is carried out late, when nobody waits for its answer any more, changes nothing. Without
+//! the sequence, late tries would overwrite newer values; without the fence, a server that was deposed and
+//! does not know it yet would commit, and stop the one that leads.
 //!
-//! A commit is tried until it is decided: the same transaction again may find that an earlier try has
-//! counted, and then `seq` says so.
+//! A commit is tried until it is decided: the same transaction again may find that an earlier try was carried
+//! out, and then `seq` says so.
 
 use super::keys::Keys;
 use super::message::{Answer, Trouble};
@@ -15,13 +15,13 @@ use super::parts;
 use super::proto::{Compare, RequestOp, TxnRequest};
 use crate::record::Change;
 
-/// Operations that stand together. etcd takes 128 in a transaction; in one that is nested, 128 less those of
+/// Operations in a nested transaction. etcd takes 128 in a transaction; in a nested one, 128 less those of
 /// the transaction around it.
 const TOGETHER_MAX: usize = 100;
 
 const _: () = assert!(1 + parts::CHANGES_MAX.div_ceil(TOGETHER_MAX) + TOGETHER_MAX <= 128);
 
-/// The leadership of one server, from a campaign on.
+/// The leadership of one server, from its election on.
 #[derive(Debug, Clone)]
 pub(super) struct Term {
     keys: Keys,
@@ -38,12 +38,12 @@ pub(super) struct Term {
 pub(super) enum Verdict {
     /// It is stored.
     Durable,
-    /// It is not and never will be: another server has taken over.
+    /// It is not stored and never will be: this server no longer leads.
     Fenced,
 }
 
 impl Term {
-    /// Goes on behind the commit that the take-over has read.
+    /// Continues after the commit that the take-over has read.
     pub(super) fn new(keys: Keys, fence: i64, seq: Option<String>) -> Term {
         Term { keys, fence, seq, commits: 0 }
     }
@@ -53,7 +53,7 @@ impl Term {
         format!("{}:{}", self.fence, self.commits + 1)
     }
 
-    /// The next commit. It is the same until it is decided.
+    /// Returns the next commit, which is the same until it is decided.
     pub(super) fn commit(&self, changes: &[Change]) -> TxnRequest {
         let seq = self.keys.seq();
         let sequence = match &self.seq {

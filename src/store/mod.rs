@@ -27,14 +27,14 @@ pub trait Store: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`Lost`]: the server must not start.
+    /// Returns [`Lost`] if the entries cannot be read. The server must not start then.
     fn load(&mut self) -> Result<State, Lost>;
 
     /// Stores all `changes` or none, durably. No key occurs twice.
     ///
     /// # Errors
     ///
-    /// [`Lost`]: whether the changes are stored is unknown, and the store must not be called again.
+    /// Returns [`Lost`] if the changes may not have been stored. The store must not be called again.
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), Lost>;
 
     /// Returns the size of the store in bytes, for metrics. Called after each commit. 0, the default, means
@@ -43,27 +43,26 @@ pub trait Store: Send + 'static {
         0
     }
 
-    /// Returns how long the store may be believed, if others can take it away: the loop closes its clients
-    /// when that is over. Asked once, before the first commit. Nobody takes a disk away.
+    /// Returns the expiry of the store's claim, if another server can take it over; `None`, the default, for
+    /// a local disk. When it passes, the loop closes its clients. Called once, before the first commit.
     fn expiry(&self) -> Option<Expiry> {
         None
     }
 
-    /// Closes the store, so that the next life or another server can open it at once.
+    /// Closes the store, so that a restarted server or another one can open it at once.
     ///
     /// # Errors
     ///
-    /// [`Lost`]. All commits are durable all the same.
+    /// Returns [`Lost`] if the store cannot be closed. All commits are durable even then.
     fn close(self) -> Result<(), Lost>
     where
         Self: Sized;
 }
 
-/// A time until which a store may be believed, which is moved on while its claim is renewed. All clones are
-/// the same time.
+/// The time until which a store's claim is valid. Renewing moves it on, and all clones share it.
 ///
-/// A loop looks at it first thing in each pass: a server that was stopped for a while, and whose place
-/// another one has taken, must not tell a client that it does not know it.
+/// The loop checks it at the start of every pass, so that a server that was suspended and replaced tells no
+/// client anything stale.
 ///
 /// # Examples
 ///
@@ -85,18 +84,18 @@ pub struct Expiry(
 );
 
 impl Expiry {
-    /// Begins with a time.
+    /// Makes an expiry at `at`.
     #[must_use]
     pub fn new(at: Instant) -> Expiry {
         Expiry(Arc::new(AtomicU64::new(nanos(at))))
     }
 
-    /// The store may be believed until `at`.
+    /// Sets the expiry to `at`.
     pub fn renew(&self, at: Instant) {
         self.0.store(nanos(at), Ordering::Release);
     }
 
-    /// Returns until when.
+    /// Returns the expiry.
     #[must_use]
     pub fn at(&self) -> Instant {
         Instant::ORIGIN + Duration::from_nanos(self.0.load(Ordering::Acquire))
@@ -107,8 +106,8 @@ fn nanos(at: Instant) -> u64 {
     u64::try_from(at.since_origin().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The store is lost, which ends the server's life: nothing that waits for it may be sent, and every client
-/// must be closed. Clients resume in the next life, or at another server.
+/// The store is lost, which ends the server: nothing that waits for it may be sent, and every client must be
+/// closed. Clients resume after a restart, or at another server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lost {

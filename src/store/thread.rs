@@ -44,14 +44,14 @@ const QUICK: Duration = Duration::from_micros(400);
 /// has answered by then.
 const POLL_FOR_RECORD: Duration = Duration::from_micros(100);
 
-/// A store of which two commits in a row take this long is slow: the next one waits for the rings of the
-/// last. A journal on a good disk is quicker even for hundreds of rings, and the loop is busy meanwhile.
+/// A store is slow once two commits in a row have taken this long: the next one then waits for the rings of
+/// the last. A journal on a good disk is quicker even for hundreds of rings, and the loop is busy meanwhile.
 const SLOW: Duration = Duration::from_millis(1);
 
 /// A commit that takes longer is treated as if it took this long: clients answer sooner than that.
 const SLOW_MAX: Duration = Duration::from_millis(20);
 
-/// Calls a [`Store`] on a thread of its own.
+/// Calls a [`Store`] on its own thread.
 ///
 /// # Examples
 ///
@@ -114,7 +114,7 @@ struct Shared {
     taken: AtomicUsize,
     /// The number up to which all records are durable.
     durable: AtomicU64,
-    /// The last commit was quick.
+    /// Whether the last commit was quick.
     is_quick: AtomicBool,
     commits: Buckets<AtomicU64>,
     changes: AtomicU64,
@@ -150,7 +150,7 @@ impl StoreThread {
     ///
     /// # Errors
     ///
-    /// When the system cannot start a thread.
+    /// Returns an error if the system cannot start a thread.
     pub fn spawn(store: impl Store, wake: impl Fn() + Send + 'static) -> io::Result<StoreThread> {
         let (shared, expiry) = (Arc::<Shared>::default(), store.expiry());
         shared.bytes.store(store.bytes(), Ordering::Relaxed);
@@ -158,7 +158,7 @@ impl StoreThread {
         let (shared_by, wake) = (shared.clone(), Wake(wake));
         let worker = Worker { batches: from_loop, end: to_loop, shared: shared_by, wake };
         let run = move || {
-            // The loop may be gone, and then needs no result.
+            // If the loop has been dropped, nobody needs the result.
             let _ = worker.end.send(worker.run(store));
         };
         #[expect(clippy::disallowed_methods, reason = "a loop must not wait for a disk")]
@@ -203,7 +203,7 @@ impl StoreThread {
         let batch: Vec<_> = self.pending.take().into_iter().chain(self.batch.drain(..)).collect();
         if !batch.is_empty() {
             self.sent = self.sent.wrapping_add(1);
-            // If the thread is gone, `durable` returns the reason.
+            // If the thread has ended, `durable` returns the reason.
             let _ = self.batches.send(batch);
         }
     }
@@ -212,7 +212,8 @@ impl StoreThread {
     ///
     /// # Errors
     ///
-    /// [`Lost`], once: nothing more will be stored. Forget all records that are not known to be durable.
+    /// Returns [`Lost`] if nothing more will be stored; only the first error has the reason. Forget all
+    /// records that are not known to be durable.
     pub fn durable(&mut self) -> Result<u64, Lost> {
         match self.end.try_recv() {
             Err(TryRecvError::Empty) => {
@@ -239,8 +240,9 @@ impl StoreThread {
         self.busy_until.filter(|_| self.shared.is_quick.load(Ordering::Relaxed))
     }
 
-    /// Returns when the store [is over](Store::expiry), unless it is renewed until then; `None` if nobody can
-    /// take it away. The loop ends then, as with an error of [`durable`](Self::durable).
+    /// Returns when the store's [claim expires](Store::expiry) unless it is renewed by then; `None` if no
+    /// other server can take it over. When it expires, the loop ends, as with an error of
+    /// [`durable`](Self::durable).
     #[must_use]
     pub fn expires_at(&self) -> Option<Instant> {
         self.expiry.as_ref().map(Expiry::at)
@@ -251,8 +253,8 @@ impl StoreThread {
     ///
     /// # Errors
     ///
-    /// [`Lost`] if the store failed or took longer than `limit`. In the latter case the thread continues
-    /// until it is done or the process ends.
+    /// Returns [`Lost`] if the store failed or took longer than `limit`. In the latter case the thread
+    /// continues until it is done or the process ends.
     pub fn close(mut self, limit: Duration) -> Result<u64, Lost> {
         self.send();
         let StoreThread { batches, end, shared, .. } = self;
@@ -309,7 +311,7 @@ struct NextCommit {
     pending: Pending,
     /// The rings of the last commit that have no record in this one yet.
     awaited: HashSet<Name>,
-    /// When they are awaited no longer.
+    /// When they are no longer awaited.
     until: Instant,
     /// The longest time that they are awaited without any record.
     pause: Duration,
@@ -564,7 +566,7 @@ mod tests {
             world.pass(1, 0);
             let until = world.store.busy_poll_until();
             assert!(until.is_none_or(|until| until <= now().instant + QUICK));
-            // However long that commit takes, and whatever comes meanwhile.
+            // However long that commit takes, and whatever arrives meanwhile.
             world.commit();
             world.pass(2, 0);
             assert_eq!(world.store.durable().expect("a store") + 2, world.last);
@@ -586,8 +588,8 @@ mod tests {
         Change::Delete { key: Key::Ring(ring.parse().expect("a name")) }
     }
 
-    /// Gathers for so long, while elm and oak are awaited. A record of `there` has come already, and others
-    /// come one by one. Returns which rings the next commit consists of.
+    /// Gathers until `until`, while elm and oak are awaited. A record of `there` has arrived already, and
+    /// `others` arrive one by one. Returns the rings of the next commit.
     fn gathered(until: Duration, pause: Duration, there: &str, others: &[&str]) -> Vec<String> {
         let record = |seq, name: &str| vec![Record { seq, changes: vec![delete(name)] }];
         let ((batches, from_loop), (end, _end)) = (channel(), channel());

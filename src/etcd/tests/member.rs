@@ -1,4 +1,4 @@
-//! A member that answers as a test says, on a thread of its own.
+//! A member that answers as a test says, on its own thread.
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
@@ -23,7 +23,7 @@ pub(in super::super) struct Asked {
     pub(in super::super) request: Request<()>,
     /// With its prefix.
     pub(in super::super) message: Bytes,
-    /// Nothing comes behind that.
+    /// Whether the message ends the call's body.
     pub(in super::super) is_whole: bool,
     respond: SendResponse<Bytes>,
 }
@@ -31,9 +31,9 @@ pub(in super::super) struct Asked {
 /// The fate of a connection after a call.
 pub(in super::super) enum Then {
     GoesOn,
-    /// It says that it is to be closed, and closes it when all is answered.
+    /// The member announces the end of the connection, and closes it when all calls are answered.
     Leaves,
-    /// It closes it at once.
+    /// The member closes it at once.
     Closes,
 }
 
@@ -76,7 +76,7 @@ impl Asked {
     }
 }
 
-/// Serves one connection after the other.
+/// Serves one connection after another.
 pub(in super::super) fn serve(mut answer: impl FnMut(Asked) -> Then + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = listener.local_addr().expect("an address");

@@ -1,15 +1,15 @@
 //! Histories of servers that share an order through a simulated etcd, judged by what their clients hear.
 //!
-//! The network loses, delays and repeats requests; servers stop for longer than their lease, die, and hand
-//! over. Half of the worlds have servers that do not look at their clocks, because no promise rests on them.
-//! The judge knows what was said: `OK` for the answer to a turn.
+//! The network loses, delays and repeats requests; servers are suspended for longer than their lease, die,
+//! and hand over. Half of the worlds have servers that do not look at their clocks, because no promise rests
+//! on them. The judge knows which answers were confirmed with `OK`.
 //!
-//! - No turn has two answers that an `OK` was said for.
-//! - A server that takes over knows all answers whose `OK` was said before.
+//! - No turn has two answers that were confirmed.
+//! - A server that takes over knows all answers that were confirmed before.
 //! - The server that leads is never fenced by one that does not.
-//! - When the faults are over, some server leads, and turns go on.
+//! - After the faults, some server leads, and turns continue.
 //!
-//! With a guard left out the same judge has to find violations.
+//! With a guard left out, the same judge has to find violations.
 
 pub(super) mod member;
 mod simulated;
@@ -39,7 +39,7 @@ type Turns = BTreeMap<usize, (u64, u32)>;
 /// Everything that clients have heard, from all servers.
 #[derive(Debug, Default)]
 struct Judge {
-    /// The answers whose `OK` was said: ring, turn, answer.
+    /// The confirmed answers: ring, turn, answer.
     log: Vec<(usize, u64, u32)>,
     confirmed: BTreeMap<(usize, u64), u32>,
     violations: Vec<String>,
@@ -83,7 +83,7 @@ struct Leader {
     /// The rest of the commit that is under way, and the messages that wait for all of it.
     parts: VecDeque<Vec<Change>>,
     answers: Vec<(usize, u64, u32)>,
-    /// It hands over when the commit is done.
+    /// Whether it hands over when the commit is done.
     leaves: bool,
 }
 
@@ -92,7 +92,7 @@ struct Server {
     /// The attempt that it waits for, and when it gives that up.
     attempt: u64,
     gives_up_at: Tick,
-    /// It was stopped, and goes on then.
+    /// When it continues, if it was suspended.
     stopped_until: Tick,
     lease_ends: Tick,
     keeps_alive_at: Tick,
@@ -153,13 +153,13 @@ impl World {
         Candidacy::new(self.keys.clone(), Claim { id: self.ids.to_string(), at: String::new() }, TTL)
     }
 
-    /// The server begins anew, as a process that is started again.
-    fn begin_anew(&mut self, at: usize) {
+    /// The server starts over, as a process that is started again.
+    fn start_over(&mut self, at: usize) {
         self.servers[at].stage = Stage::Standing(self.candidacy());
         self.forget(at);
     }
 
-    /// No answer to the last attempt is taken, and the next one is made at once.
+    /// Accepts no answer to the last attempt any more, and makes the next one at once.
     fn forget(&mut self, at: usize) {
         self.servers[at].attempt += 1;
         self.servers[at].gives_up_at = self.now;
@@ -178,7 +178,7 @@ impl World {
             self.step();
         }
         if self.judge.log.len() <= before {
-            self.judge.violations.push("no turn goes on when the faults are over".to_owned());
+            self.judge.violations.push("no turn continues after the faults".to_owned());
         }
         (self.judge, self.network.late)
     }
@@ -194,7 +194,7 @@ impl World {
         let waits = |(at, attempt): Sender| attempts[at].0 == attempt && now < attempts[at].1;
         self.network.arrive(now, is_healed, &mut self.etcd, waits, &mut self.rng);
         for ((at, attempt), answer) in self.network.answers(now) {
-            // One that is stopped reads it when it goes on, if it has not given up by then.
+            // A suspended one reads it when it continues, if it has not given up by then.
             if now < self.servers[at].stopped_until {
                 continue;
             }
@@ -214,12 +214,12 @@ impl World {
         self.now += 1;
     }
 
-    /// Stops, kills or asks for the end of a server, now and then.
+    /// Now and then suspends, kills or shuts down a server.
     fn afflict(&mut self, at: usize) {
         let now = self.now;
         if let Stage::Dead { until } = self.servers[at].stage {
             if until <= now {
-                self.begin_anew(at);
+                self.start_over(at);
             }
             return;
         }
@@ -266,7 +266,7 @@ impl World {
                     let term = reading.term(fence, &shard);
                     let turns = turns(&shard);
                     self.judge.took_over(&turns, known);
-                    // As a server stores that its clients have come back.
+                    // Like a server that stores that its clients have come back.
                     let hello = vec![Change::Put { key: Key::Meta, value: b"hello".to_vec() }];
                     let leader = Leader {
                         fence,
@@ -296,7 +296,7 @@ impl World {
                     if lead.is_some_and(|lead| lead.create_revision == leader.fence) {
                         self.judge.violations.push("the server that leads was fenced".to_owned());
                     }
-                    self.begin_anew(at);
+                    self.start_over(at);
                 }
             },
             Stage::Dead { .. } => {}
@@ -314,7 +314,7 @@ impl World {
         };
         if let Some(lease) = lease {
             if server.watches_clock && server.lease_ends <= now {
-                return self.begin_anew(at);
+                return self.start_over(at);
             }
             if server.keeps_alive_at <= now {
                 server.keeps_alive_at = now + 17;
@@ -338,7 +338,7 @@ impl World {
             Stage::Leading(leader) if leader.parts.is_empty() && leader.leaves => {
                 let revoke = Request::Revoke { lease: leader.lease };
                 self.network.send(now, is_healed, (at, 0), &revoke, &mut self.rng);
-                return self.begin_anew(at);
+                return self.start_over(at);
             }
             Stage::Leading(leader) => {
                 if leader.parts.is_empty() {

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::super::message::{Answer, Code, Request, Trouble};
 use super::super::proto::{Compare, KeyValue, Operation, RangeRequest, RequestOp, TargetUnion, TxnRequest};
 
-/// A time: 100 ms.
+/// The unit of time: 100 ms.
 pub(super) type Tick = u64;
 
 /// Guards that the etcd ignores, so that the judge has something to find.
@@ -149,7 +149,7 @@ impl Etcd {
     }
 }
 
-/// As etcd counts: what is nested has as many operations less those around it.
+/// Counts as etcd does: a nested transaction may have as many operations, less those around it.
 fn assert_fits(txn: &TxnRequest, most: usize) {
     let counts = [txn.compare.len(), txn.success.len(), txn.failure.len()];
     let count = counts.into_iter().max().expect("three");
