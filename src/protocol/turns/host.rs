@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::proposal::Then;
+use super::proposal::AfterTurn;
 use super::server::{Session, TurnServer};
 use super::{AccessRules, Admit, Framing, TurnConfigError};
 use crate::protocol::{ConnectionId, Links};
@@ -19,7 +19,8 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When no turn is held.
+    /// Returns [`HostError::NoTurn`] if no turn is held, and [`HostError::UnknownRing`] if there is no such
+    /// ring.
     ///
     /// # Examples
     ///
@@ -33,7 +34,7 @@ impl TurnServer {
     /// ```
     pub fn skip(&mut self, now: Now, ring: RingId, links: &mut Links) -> Result<(), HostError> {
         let moved = self.table.scheduler.skip(now.instant, ring)?;
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
         Ok(())
     }
 
@@ -42,7 +43,8 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When the seat rests, is away, or does not exist.
+    /// Returns [`HostError::Resting`], [`HostError::Away`] or [`HostError::UnknownSeat`] if the seat cannot
+    /// be next.
     ///
     /// # Examples
     ///
@@ -62,7 +64,8 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When no turn is held.
+    /// Returns [`HostError::NoTurn`] if no turn is held, and [`HostError::UnknownRing`] if there is no such
+    /// ring.
     ///
     /// # Examples
     ///
@@ -92,7 +95,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When there is no such ring.
+    /// Returns [`HostError::UnknownRing`] if there is no such ring.
     ///
     /// # Examples
     ///
@@ -119,7 +122,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When there is no such ring.
+    /// Returns [`HostError::UnknownRing`] if there is no such ring.
     ///
     /// # Examples
     ///
@@ -141,7 +144,7 @@ impl TurnServer {
         if let Some((id, seat)) = self.line_holder(ring).filter(|_| moved.granted.is_none()) {
             self.say_go(now, id, seat, links);
         }
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
         Ok(())
     }
 
@@ -168,7 +171,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When the rules would never grant or judge a turn. Nothing changes then.
+    /// Returns [`TurnConfigError`] if the rules would never grant or judge a turn. Nothing changes then.
     ///
     /// # Examples
     ///
@@ -192,7 +195,7 @@ impl TurnServer {
         if let Some(ring) = self.table.ring_named(&name) {
             let moved = self.table.scheduler.set_rules(now.instant, ring, rules.clone())?;
             self.note_ring(ring);
-            self.carry_out(now, moved, None, links);
+            self.apply_move(now, moved, None, links);
         }
         self.table.rooms.set_rules(name, rules);
         Ok(())
@@ -207,7 +210,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When there is no such seat.
+    /// Returns [`HostError::UnknownSeat`] if there is no such seat.
     ///
     /// # Examples
     ///
@@ -223,7 +226,7 @@ impl TurnServer {
         if self.table.scheduler.data(seat).is_none() {
             return Err(HostError::UnknownSeat);
         }
-        if !self.proposals.defer(seat, Then::Remove) {
+        if !self.proposals.defer(seat, AfterTurn::Remove) {
             self.remove_now(now, seat, links);
         }
         Ok(())
@@ -301,7 +304,8 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When the framing accepts raw clients, which give no name to decide on. The rules do not change then.
+    /// Returns [`TurnConfigError::AdmissionOfRawClients`] if the framing accepts raw clients, which give no
+    /// name to decide on. The rules do not change then.
     ///
     /// # Examples
     ///
@@ -398,7 +402,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`] for more bytes than an answer may have
+    /// Returns [`HostError::TooLarge`] for more bytes than an answer may have
     /// ([`answer_bytes_max`](super::TurnServerConfig::answer_bytes_max)), because clients read no more.
     ///
     /// # Examples
@@ -422,7 +426,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`], like [`say_to_seat`](Self::say_to_seat).
+    /// Returns [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat) does.
     ///
     /// # Examples
     ///
@@ -449,7 +453,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::TooLarge`], like [`say_to_seat`](Self::say_to_seat).
+    /// Returns [`HostError::TooLarge`], as [`say_to_seat`](Self::say_to_seat) does.
     ///
     /// # Examples
     ///

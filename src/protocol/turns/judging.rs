@@ -1,10 +1,10 @@
 //! Judging: the host's verdicts on proposed answers, and answers that end without one.
 
 use super::TurnEvent;
-use super::carry::Accepted;
 use super::line::No;
+use super::moves::Accepted;
 use super::outbox::Refused;
-use super::proposal::{Open, Proposal, Then, Unruled, Verdict};
+use super::proposal::{AfterTurn, Open, Proposal, Unruled, Verdict};
 use super::server::{Session, TurnServer};
 use crate::protocol::{ConnectionId, Links};
 use crate::record::HOST_STATE_BYTES_MAX;
@@ -20,8 +20,8 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// [`HostError::NotJudged`] when the turn is over; [`HostError::TooLarge`] when the state is too large;
-    /// otherwise `next` cannot be next, and the proposal is returned so that the host can rule again.
+    /// Returns [`HostError::NotJudged`] if the turn is over, and [`HostError::TooLarge`] if the state is too
+    /// large. Otherwise `next` cannot be next, and the proposal is returned so that the host can rule again.
     ///
     /// # Examples
     ///
@@ -115,8 +115,8 @@ impl TurnServer {
         }
         let (message, name) = proposal.message();
         let answer = Accepted { message, name, words, replies: open.replies };
-        self.carry_out(now, moved, Some(answer), links);
-        self.carry_out_then(now, seat, open.then, links);
+        self.apply_move(now, moved, Some(answer), links);
+        self.apply_after_turn(now, seat, open.after_turn, links);
         Ok(())
     }
 
@@ -135,11 +135,11 @@ impl TurnServer {
         if let Some(id) = client {
             self.tell_refused(now, id, seat, open, (code, words), links);
         }
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
         if let Some(id) = client {
             self.strike(now, id, moved.ended.is_none(), links);
         }
-        self.carry_out_then(now, seat, open.then, links);
+        self.apply_after_turn(now, seat, open.after_turn, links);
     }
 
     /// Sends a raw client `GO` again if it still has the turn, or disconnects it after too many refusals.
@@ -183,18 +183,24 @@ impl TurnServer {
         Ok(())
     }
 
-    /// Carries out a step that was deferred until the turn of `seat` had moved on, for example because its
+    /// Takes a step that was deferred until the turn of `seat` had moved on, for example because its
     /// client left while its answer was being judged.
-    pub(super) fn carry_out_then(&mut self, now: Now, seat: SeatId, then: Then, links: &mut Links) {
+    pub(super) fn apply_after_turn(
+        &mut self,
+        now: Now,
+        seat: SeatId,
+        after_turn: AfterTurn,
+        links: &mut Links,
+    ) {
         let id = self.table.scheduler.data(seat).and_then(|data| data.client);
-        match then {
-            Then::Stay => {}
-            Then::Rest => self.carry_out_rest(now, seat, links),
-            Then::Leave => match id {
+        match after_turn {
+            AfterTurn::Stay => {}
+            AfterTurn::Rest => self.rest_on_trial(now, seat, links),
+            AfterTurn::Leave => match id {
                 Some(id) => self.line_left_for_good(now, id, seat, links),
                 None => self.retire_seat(now, seat, links),
             },
-            Then::Remove => self.remove_now(now, seat, links),
+            AfterTurn::Remove => self.remove_now(now, seat, links),
         }
     }
 

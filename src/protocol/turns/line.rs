@@ -1,6 +1,6 @@
 //! The server side of the line protocol: requests and their replies.
 
-use super::carry::Accepted;
+use super::moves::Accepted;
 use super::outbox::Refused;
 use super::recording::say_now;
 use super::server::{Session, TurnServer};
@@ -405,7 +405,7 @@ impl TurnServer {
         self.line_heard_go(id, fence, links)?;
         match self.table.answer(now.instant, seat, fence, answer) {
             Ok(Taken::HandedOver(handed, next)) => {
-                let is_left = self.carry_on(now, handed, next, (answer, 0), links);
+                let is_left = self.apply_hand_over(now, handed, next, (answer, 0), links);
                 if is_left && (!BY_GO || !self.line_owes(id, seat)) {
                     say_now(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
@@ -413,7 +413,7 @@ impl TurnServer {
             }
             Ok(Taken::Accepted(moved)) => {
                 let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
-                self.carry_out(now, moved, Some(accepted), links);
+                self.apply_move(now, moved, Some(accepted), links);
                 Ok(())
             }
             Ok(Taken::Proposed(turn)) => {
@@ -460,7 +460,7 @@ impl TurnServer {
     fn line_pass(&mut self, now: Now, seat: SeatId, turn: Option<u64>, links: &mut Links) -> Result<(), No> {
         let holding = self.table.scheduler.holding(seat, turn).map_err(|refusal| (code_of(refusal), None))?;
         let moved = holding.end(now.instant, Outcome::Passed);
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
         Ok(())
     }
 
@@ -488,7 +488,7 @@ impl TurnServer {
         if !is_granted {
             self.say_wait(id, seat, links);
         }
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
     }
 
     fn line_rest(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) -> Result<(), No> {
@@ -501,7 +501,7 @@ impl TurnServer {
         // urgent.
         self.say(id, &Reply::Ok { turn: None, words: None }, links);
         self.rests = Some(seat);
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
         self.rests = None;
         Ok(())
     }

@@ -66,7 +66,7 @@
 // server.rs     connections and their sessions, draining, deadlines
 //  ├ line.rs    requests of the line protocol; seating.rs has how its clients come and go
 //  ├ raw.rs     raw messages, and when GO may be said; undecided.rs tells the framings apart
-//  ├ carry.rs   moves of the scheduler, and the order of writes
+//  ├ moves.rs   moves of the scheduler, and the order of writes
 //  ├ recording.rs what is recorded, and what waits for that: outbox.rs; restore.rs goes on from it
 //  ├ judging.rs verdicts of the host, on proposals: proposal.rs
 //  └ host.rs    the host's other methods; joining.rs has the clients that wait to be admitted
@@ -74,7 +74,6 @@
 // client/       clients, any number on one loop
 
 mod access;
-mod carry;
 mod client;
 mod config;
 mod counts;
@@ -84,6 +83,7 @@ mod joining;
 mod judging;
 mod ledger;
 mod line;
+mod moves;
 mod outbox;
 mod proposal;
 mod raw;

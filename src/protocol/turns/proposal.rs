@@ -156,13 +156,13 @@ pub(super) struct Open {
     /// The number of times the answer was sent on this connection; each copy gets a reply.
     pub(super) replies: u32,
     /// The step to take after the verdict.
-    pub(super) then: Then,
+    pub(super) after_turn: AfterTurn,
     alive: Weak<()>,
 }
 
 /// A step to take for a seat once its turn has moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Then {
+pub(super) enum AfterTurn {
     /// None: the seat stays.
     Stay,
     /// Stop counting its raw client, which is on trial, until it speaks (L10).
@@ -195,15 +195,21 @@ impl Proposals {
     ) -> Proposal {
         self.are_new = true;
         let alive = Arc::new(());
-        let open = Open { turn, mark: answer, replies: 1, then: Then::Stay, alive: Arc::downgrade(&alive) };
+        let open = Open {
+            turn,
+            mark: answer,
+            replies: 1,
+            after_turn: AfterTurn::Stay,
+            alive: Arc::downgrade(&alive),
+        };
         self.open.insert(seat, open);
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
     /// Defers `then` until the verdict on the answer of `seat`. Returns `false` if none is awaited. A `LEAVE`
     /// does not undo a removal.
-    pub(super) fn defer(&mut self, seat: SeatId, then: Then) -> bool {
-        self.open.get_mut(&seat).map(|open| open.then = open.then.max(then)).is_some()
+    pub(super) fn defer(&mut self, seat: SeatId, after_turn: AfterTurn) -> bool {
+        self.open.get_mut(&seat).map(|open| open.after_turn = open.after_turn.max(after_turn)).is_some()
     }
 
     /// Returns whether any proposal waits for a verdict.

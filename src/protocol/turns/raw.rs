@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::carry::Accepted;
+use super::moves::Accepted;
 use super::server::{Drain, Session, TurnServer, log_closing};
 use super::{DEFAULT_RING, TurnEvent};
 use crate::hint::{likely, unlikely};
@@ -70,7 +70,7 @@ impl TurnServer {
             true => Reply::Back { name },
             false => Reply::Joined { name, seat: seat.place() },
         });
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
         if moved.granted.is_none() {
             self.raw_keeps_turn(now, id, seat, links);
         }
@@ -85,7 +85,7 @@ impl TurnServer {
             (HeldClock::Judged { .. } | HeldClock::Unreleased, _) => {}
             (_, Signal::Answered) => {
                 if let Some(late) = self.grant_raw_extras(now, id, seat, held.turn) {
-                    self.carry_out_late(now, late, links);
+                    self.apply_late_answer(now, late, links);
                 }
             }
             _ => self.raw_go(id, links),
@@ -153,11 +153,11 @@ impl TurnServer {
             match holding.hand_over(now.instant) {
                 Ok((handed, next)) => {
                     let next = next.client;
-                    self.carry_on(now, handed, next, (bytes, name), links);
+                    self.apply_hand_over(now, handed, next, (bytes, name), links);
                 }
                 Err(moved) => {
                     let answer = Accepted { message: bytes, name, words: None, replies: 1 };
-                    self.carry_out(now, moved, Some(answer), links);
+                    self.apply_move(now, moved, Some(answer), links);
                 }
             }
             return bytes.len();
@@ -193,7 +193,7 @@ impl TurnServer {
         }
         if let Some((moved, name)) = self.raw_take(now, id, seat, message, links) {
             let answer = Accepted { message, name, words: None, replies: 1 };
-            self.carry_out(now, moved, Some(answer), links);
+            self.apply_move(now, moved, Some(answer), links);
         }
     }
 
@@ -217,7 +217,7 @@ impl TurnServer {
             self.announce_seat(seat, links, |name| Reply::Back { name });
             let moved = self.table.scheduler.occupy(now.instant, seat);
             self.note_seat(seat);
-            return self.carry_out(now, moved, None, links);
+            return self.apply_move(now, moved, None, links);
         }
         let Some(peer) = links.peer(id) else { return };
         match self.raw_seat(now, id, peer, links) {

@@ -274,7 +274,7 @@ impl TurnServer {
         match self.table.scheduler.data(seat).and_then(|data| data.client) {
             Some(_) => {
                 if let Some(late) = self.tell_granted(now, grant, links) {
-                    self.carry_out_late(now, late, links);
+                    self.apply_late_answer(now, late, links);
                 }
             }
             None => self.clock_starts_untold(now, seat),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::access::{self, Claim};
 use super::line::No;
-use super::proposal::Then;
+use super::proposal::AfterTurn;
 use super::recording::say;
 use super::server::{Session, TurnServer};
 use super::{Admission, Joining, TurnEvent};
@@ -114,7 +114,7 @@ impl TurnServer {
                 if !is_granted {
                     self.line_waits(id, seat, links);
                 }
-                self.carry_out(now, moved, None, links);
+                self.apply_move(now, moved, None, links);
                 Ok(())
             }
             Err(NoSeat::No(code, why)) => Err((code, Some(why))),
@@ -197,7 +197,7 @@ impl TurnServer {
             None if self.table.scheduler.held_by(seat).is_some() => self.grant_behind_welcome(seat),
             None => self.line_waits(id, seat, links),
         }
-        self.carry_out(now, moved, None, links);
+        self.apply_move(now, moved, None, links);
     }
 
     /// Tells the connection about its seat and the others in its ring, and tells hearers about the newcomer.
@@ -307,7 +307,7 @@ impl TurnServer {
 
     /// Gives up a seat, which ends its turn. If its answer is being judged, this waits for the verdict.
     pub(super) fn line_leave(&mut self, now: Now, id: ConnectionId, seat: SeatId, links: &mut Links) {
-        if !self.proposals.defer(seat, Then::Leave) {
+        if !self.proposals.defer(seat, AfterTurn::Leave) {
             self.line_left_for_good(now, id, seat, links);
         }
     }

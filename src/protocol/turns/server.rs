@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use super::access::Access;
 use super::ledger::{Answer, AnswerId, Ledger};
 use super::outbox::Outbox;
-use super::proposal::{Proposals, Then};
+use super::proposal::{AfterTurn, Proposals};
 use super::seating::address_of;
 use super::{Framing, TurnConfigError, TurnCounts, TurnEvent, TurnServerConfig};
 use crate::hint::unlikely;
@@ -62,11 +62,11 @@ pub struct TurnServer {
     /// Connections that are not being closed.
     pub(super) open: usize,
     pub(super) drain: Drain,
-    /// The seat whose `REST` is being carried out. It gets the `OK` for that, and not the end of its turn.
+    /// The seat whose `REST` is being applied. It gets the `OK` for that, and not the end of its turn.
     pub(super) rests: Option<SeatId>,
     /// Steps to take once all clients have been told about the end of a turn. Empty except while a move is
-    /// carried out.
-    pub(super) afterwards: Vec<(SeatId, Then)>,
+    /// applied.
+    pub(super) deferred: Vec<(SeatId, AfterTurn)>,
     /// A buffer for one message to all hearers of a ring.
     pub(super) scratch: Vec<u8>,
     /// The access rules, if there are any.
@@ -111,7 +111,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When limits contradict each other.
+    /// Returns [`TurnConfigError`] if limits contradict each other.
     ///
     /// # Examples
     ///
@@ -149,7 +149,7 @@ impl TurnServer {
             open: 0,
             drain: Drain::No,
             rests: None,
-            afterwards: Vec::new(),
+            deferred: Vec::new(),
             scratch: Vec::new(),
             access: None,
             outbox: None,
@@ -431,7 +431,7 @@ impl TurnServer {
             if self.drain != Drain::Done {
                 self.announce_seat(seat, links, |name| Reply::Away { name });
             }
-            self.carry_out(now, moved, None, links);
+            self.apply_move(now, moved, None, links);
             self.clock_starts_untold(now, seat);
         }
     }
@@ -504,7 +504,7 @@ impl TurnServer {
 
     fn expire_seats(&mut self, now: Now, links: &mut Links) {
         while let Some(expired) = self.table.scheduler.poll_expired(now.instant) {
-            self.carry_out_expired(now, expired, links);
+            self.apply_expired(now, expired, links);
         }
         while let Some(ring) = self.table.scheduler.poll_missed() {
             self.note_ring(ring);

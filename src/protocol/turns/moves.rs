@@ -1,10 +1,10 @@
-//! Carries out the scheduler's moves, and tells clients about them in the promised order.
+//! Applies the scheduler's moves: clients are told about them in the promised order.
 
 use log::{Level, info};
 
 use super::TurnEvent;
 use super::outbox::{Due, Refused};
-use super::proposal::Then;
+use super::proposal::AfterTurn;
 use super::recording::say_now;
 use super::server::{Drain, Session, TurnServer};
 use crate::hint::{likely, unlikely};
@@ -37,7 +37,7 @@ impl<'a> Accepted<'a> {
     }
 }
 
-/// A move that is being carried out.
+/// A move that is being applied.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     moved: Moved,
@@ -57,10 +57,11 @@ pub(super) struct Late {
 }
 
 impl TurnServer {
-    /// Carries out the move that an answer caused; `next` is the client of the next holder. Returns whether
-    /// only the client that answered is left to be told, which is up to the caller.
+    /// Applies the hand-over that an answer caused; `next` is the client of the next holder. Returns whether
+    /// only the client that answered is left to be told, which is up to the caller. Nearly every turn takes
+    /// this path; what does not fit it is left to [`apply_move`](Self::apply_move).
     #[inline(always)]
-    pub(super) fn carry_on(
+    pub(super) fn apply_hand_over(
         &mut self,
         now: Now,
         handed: HandOver,
@@ -88,86 +89,89 @@ impl TurnServer {
             }
             _ => {
                 self.table.scheduler.unstart(now.instant, granted);
-                self.carry_out(now, handed.moved(), Some(answer()), links);
+                self.apply_move(now, handed.moved(), Some(answer()), links);
                 return false;
             }
         }
         if unlikely(self.table.rooms.hearing > 0) || unlikely(self.drain != Drain::No) {
-            self.carry_on_any(now, handed.moved(), answer(), links);
+            self.finish_hand_over(now, handed.moved(), answer(), links);
             return false;
         }
         self.ledger.handed_over(seat, turn, message, name, granted);
         true
     }
 
+    /// Applies the rest of a hand-over with hearers or during a drain. Its next holder has been told.
     #[cold]
-    fn carry_on_any(&mut self, now: Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
-        self.carry_out_step(now, Step { moved, answer: Some(answer), is_told: true, gone: None }, links);
+    fn finish_hand_over(&mut self, now: Now, moved: Moved, answer: Accepted<'_>, links: &mut Links) {
+        self.apply_step(now, Step { moved, answer: Some(answer), is_told: true, gone: None }, links);
         self.finish_drain(now, links);
     }
 
-    /// Carries out a move and everything that follows from it.
-    pub(super) fn carry_out(
+    /// Applies a move and everything that follows from it.
+    pub(super) fn apply_move(
         &mut self,
         now: Now,
         moved: Moved,
         answer: Option<Accepted<'_>>,
         links: &mut Links,
     ) {
-        self.carry_out_step(now, Step { moved, answer, is_told: false, gone: None }, links);
+        self.apply_step(now, Step { moved, answer, is_told: false, gone: None }, links);
         self.finish_drain(now, links);
     }
 
-    /// Carries out what has expired. The caller finishes a drain afterwards: that may retire the last seats
-    /// of a ring, before which each seat that is gone must have been forgotten.
-    pub(super) fn carry_out_expired(&mut self, now: Now, expired: Expired<SeatData>, links: &mut Links) {
+    /// Applies the end of whatever has expired. The caller finishes a drain afterwards: that may retire the
+    /// last seats of a ring, before which each seat that is gone must have been forgotten.
+    pub(super) fn apply_expired(&mut self, now: Now, expired: Expired<SeatData>, links: &mut Links) {
         let Expired { moved, retired } = expired;
-        self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
+        self.apply_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
         if let Some((seat, data)) = retired {
             self.forget(now, seat, &data, links);
         }
     }
 
-    /// Carries out the steps that were deferred until these turns had ended and their clients had been told.
+    /// Takes the steps that were deferred until these turns had ended and their clients had been told.
     #[cold]
-    fn carry_out_afterwards(&mut self, now: Now, links: &mut Links) {
-        while let Some((seat, then)) = self.afterwards.pop() {
-            self.carry_out_then(now, seat, then, links);
+    fn apply_deferred(&mut self, now: Now, links: &mut Links) {
+        while let Some((seat, after_turn)) = self.deferred.pop() {
+            self.apply_after_turn(now, seat, after_turn, links);
         }
     }
 
     /// L10: a connection that let its first `GO` lapse in silence does not count until it speaks.
-    pub(super) fn carry_out_rest(&mut self, now: Now, seat: SeatId, links: &mut Links) {
+    pub(super) fn rest_on_trial(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let moved = self.table.scheduler.vacate_at_once(now.instant, seat);
         self.report(TurnEvent::Away { seat });
         self.announce_seat(seat, links, |name| Reply::Away { name });
-        self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
+        self.apply_step(now, Step { moved, answer: None, is_told: false, gone: None }, links);
     }
 
-    fn carry_out_step(&mut self, now: Now, step: Step<'_>, links: &mut Links) {
-        if let Some(late) = self.carry_out_one(now, step, links) {
-            self.carry_out_late(now, late, links);
+    /// Applies a move, the late answers that count because of it, and what was deferred until its end.
+    fn apply_step(&mut self, now: Now, step: Step<'_>, links: &mut Links) {
+        if let Some(late) = self.tell_step(now, step, links) {
+            self.apply_late_answer(now, late, links);
         }
-        if unlikely(!self.afterwards.is_empty()) {
-            self.carry_out_afterwards(now, links);
+        if unlikely(!self.deferred.is_empty()) {
+            self.apply_deferred(now, links);
         }
     }
 
+    /// Applies the late answer of a raw client that got the turn, and of each that gets it because of that.
     #[cold]
-    pub(super) fn carry_out_late(&mut self, now: Now, late: Late, links: &mut Links) {
+    pub(super) fn apply_late_answer(&mut self, now: Now, late: Late, links: &mut Links) {
         let mut next = Some(late);
         while let Some(Late { id, seat, message }) = next.take() {
             if let Some((moved, name)) = self.raw_take(now, id, seat, &message, links) {
                 let answer = Some(Accepted { message: &message, name, words: None, replies: 1 });
                 let step = Step { moved, answer, is_told: false, gone: None };
-                next = self.carry_out_one(now, step, links);
+                next = self.tell_step(now, step, links);
             }
         }
     }
 
     /// T25: tells the next holder first, then the last holder, then the hearers. If both turns belong to one
     /// connection, `OK` comes before the next `GO`.
-    fn carry_out_one(&mut self, now: Now, step: Step<'_>, links: &mut Links) -> Option<Late> {
+    fn tell_step(&mut self, now: Now, step: Step<'_>, links: &mut Links) -> Option<Late> {
         let Step { moved: Moved { ended, granted }, answer, is_told, gone } = step;
         self.note_moved(&Moved { ended, granted });
         let unanswered = ended.as_ref().and_then(|ended| self.note_ended(ended, answer.as_ref(), links));
@@ -223,8 +227,8 @@ impl TurnServer {
         let open = self.proposals.take(seat);
         if let Some(open) = &open {
             self.note_not_judged(seat, turn, links);
-            if open.then != Then::Stay {
-                self.afterwards.push((seat, open.then));
+            if open.after_turn != AfterTurn::Stay {
+                self.deferred.push((seat, open.after_turn));
             }
         }
         self.report(TurnEvent::Ended { seat, turn, how });
@@ -337,7 +341,7 @@ impl TurnServer {
             // until then.
             Signal::Open if raw.trial == Trial::Silent && ended.outcome == Outcome::Lapsed => {
                 raw.trial = Trial::Resting;
-                self.afterwards.push((ended.seat, Then::Rest));
+                self.deferred.push((ended.seat, AfterTurn::Rest));
             }
             _ => {}
         }
@@ -590,7 +594,7 @@ impl TurnServer {
             self.confirm(id, links);
         }
         if let Some((moved, data)) = self.table.scheduler.retire(now.instant, seat) {
-            self.carry_out_step(now, Step { moved, answer: None, is_told: false, gone: Some(&data) }, links);
+            self.apply_step(now, Step { moved, answer: None, is_told: false, gone: Some(&data) }, links);
             self.forget(now, seat, &data, links);
             self.finish_drain(now, links);
         }
