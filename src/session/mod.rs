@@ -25,5 +25,5 @@ pub use foreign::looks_foreign;
 pub(crate) use foreign::{Extent, FirstWord, is_foreign};
 pub(crate) use name::is_format;
 pub use name::{InvalidName, NAME_BYTES_MAX, Name, RawName};
-pub use reply::{Reply, SeatState};
+pub use reply::{Reply, ReportedState};
 pub use request::{Content, DEFAULT_RING, Fence, Join, Request, Unreadable};

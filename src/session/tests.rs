@@ -99,7 +99,7 @@ fn reply<'a>(rng: &mut Rng, texts: &'a Texts) -> Reply<'a> {
         2 => Reply::Seat {
             name,
             seat: number(rng),
-            state: *rng.choice(SeatState::ALL).expect("some"),
+            state: *rng.choice(ReportedState::ALL).expect("some"),
             weight: perhaps(rng, |rng| rng.u8(..)),
         },
         3 => Reply::Seats { ring, seats: rng.usize(..) },

@@ -107,7 +107,7 @@ pub use server::TurnServer;
 pub use crate::session::raw::{GO, WAIT};
 pub use crate::session::{
     Bye, Code, Content, DEFAULT_RING, Epoch, Fence, How, InvalidHex, InvalidName, Join, NAME_BYTES_MAX, Name,
-    RawName, Reply, Request, Secret, Token, UnknownCode, Unreadable,
+    RawName, Reply, ReportedState, Request, Secret, Token, UnknownCode, Unreadable,
 };
 pub use crate::table::SeatData;
 pub use crate::wire::{Framing, UnknownFraming};

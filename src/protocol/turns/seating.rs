@@ -11,7 +11,7 @@ use super::{Admission, Joining, TurnEvent};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Admitting, Confirm, LineSession, Role, Seating, Wants};
 use crate::session::raw::Trial;
-use crate::session::{Bye, Join, Name, Reply, SeatState as Told, Secret, Token};
+use crate::session::{Bye, Join, Name, Reply, ReportedState, Secret, Token};
 use crate::table::{Given, LineIdentity, NoSeat, RoomId, SeatData, Wanted};
 use crate::time::Now;
 use crate::turn::{SeatId, SeatState, SeatView, TurnNumber};
@@ -368,11 +368,11 @@ pub(super) fn address_of(id: ConnectionId, links: &Links) -> IpAddr {
 
 fn seat_line<'a>(name: &'a str, view: &SeatView<'_, SeatData>) -> Reply<'a> {
     let state = match view.state {
-        SeatState::Waiting => Told::Waiting,
-        SeatState::Resting => Told::Resting,
-        SeatState::Holding => Told::Holding,
-        SeatState::Judged => Told::Judged,
-        SeatState::Away { .. } => Told::Away,
+        SeatState::Waiting => ReportedState::Waiting,
+        SeatState::Resting => ReportedState::Resting,
+        SeatState::Holding => ReportedState::Holding,
+        SeatState::Judged => ReportedState::Judged,
+        SeatState::Away { .. } => ReportedState::Away,
     };
     let weight = Some(view.weight.value()).filter(|&weight| weight > 1);
     Reply::Seat { name, seat: view.seat.place(), state, weight }

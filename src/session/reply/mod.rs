@@ -47,7 +47,7 @@ pub enum Reply<'a> {
         /// Its number.
         seat: u64,
         /// Its state.
-        state: SeatState,
+        state: ReportedState,
         /// Its weight; `None` for 1.
         weight: Option<u8>,
     },
@@ -178,10 +178,11 @@ pub enum Reply<'a> {
     },
 }
 
-/// The state of a seat.
+/// The state of a seat, as hearers of its ring are told it. The scheduler's own is
+/// [`SeatState`](crate::turn::SeatState), which also says until when a seat is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum SeatState {
+pub enum ReportedState {
     /// It will get the turn.
     Waiting,
     /// It does not want the turn now.
@@ -194,25 +195,30 @@ pub enum SeatState {
     Away,
 }
 
-impl SeatState {
+impl ReportedState {
     /// All of them.
-    pub const ALL: &[SeatState] =
-        &[SeatState::Waiting, SeatState::Resting, SeatState::Holding, SeatState::Judged, SeatState::Away];
+    pub const ALL: &[ReportedState] = &[
+        ReportedState::Waiting,
+        ReportedState::Resting,
+        ReportedState::Holding,
+        ReportedState::Judged,
+        ReportedState::Away,
+    ];
 
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            SeatState::Waiting => "waiting",
-            SeatState::Resting => "resting",
-            SeatState::Holding => "holding",
-            SeatState::Judged => "judged",
-            SeatState::Away => "away",
+            ReportedState::Waiting => "waiting",
+            ReportedState::Resting => "resting",
+            ReportedState::Holding => "holding",
+            ReportedState::Judged => "judged",
+            ReportedState::Away => "away",
         }
     }
 
-    fn parse(word: &str) -> Option<SeatState> {
-        SeatState::ALL.iter().copied().find(|state| state.as_str() == word)
+    fn parse(word: &str) -> Option<ReportedState> {
+        ReportedState::ALL.iter().copied().find(|state| state.as_str() == word)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Replies, read.
 
-use super::{Reply, SeatState};
+use super::{Reply, ReportedState};
 use crate::session::credential::Epoch;
 use crate::session::fields::{Key, Message, decimal};
 use crate::turn::TurnNumber;
@@ -50,7 +50,7 @@ impl<'a> Read<'a> {
             "SEAT" => Reply::Seat {
                 name: word?,
                 seat: self.number(Key::Seat)?,
-                state: SeatState::parse(self.message.value(Key::State)?)?,
+                state: ReportedState::parse(self.message.value(Key::State)?)?,
                 weight: self.perhaps(Key::Weight)?.map(u8::try_from).transpose().ok()?,
             },
             "SEATS" => Reply::Seats { ring: word?, seats: self.count(Key::Seats)? },

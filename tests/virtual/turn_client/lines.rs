@@ -1,7 +1,6 @@
 //! Everything else that a server may send: to hearers, in any split, unknown, early, or nonsense.
 
-use taketurns::protocol::turns::{ClientConfig, Heard, News};
-use taketurns::session::{How, Name, SeatState};
+use taketurns::protocol::turns::{ClientConfig, Heard, How, Name, News, ReportedState};
 use taketurns::turn::TurnNumber;
 
 use super::talk::{SECRET, Talk, ann, welcome};
@@ -24,7 +23,7 @@ fn round() -> Vec<News> {
     let (bob, eve) = (name("bob"), name("eve"));
     let (answer, more) = (b"e2 e4".as_slice().into(), b"a\nb".as_slice().into());
     vec![
-        heard(Heard::Seat { name: bob, seat: 2, state: SeatState::Holding, weight: 3 }),
+        heard(Heard::Seat { name: bob, seat: 2, state: ReportedState::Holding, weight: 3 }),
         heard(Heard::Seats { seats: 1 }),
         heard(Heard::Joined { name: eve, seat: 3 }),
         heard(Heard::Away(eve)),

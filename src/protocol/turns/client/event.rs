@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ClientId, ClientTurn};
 use crate::protocol::DialId;
-use crate::session::{Bye, Code, Epoch, How, Name, SeatState};
+use crate::session::{Bye, Code, Epoch, How, Name, ReportedState};
 use crate::turn::TurnNumber;
 
 /// An event of one client of a [`TurnClient`](super::TurnClient).
@@ -188,7 +188,7 @@ pub enum Heard {
         /// Its number.
         seat: u64,
         /// Whether it waits, rests, holds the turn, or is away.
-        state: SeatState,
+        state: ReportedState,
         /// Its weight.
         weight: u8,
     },
