@@ -1,7 +1,7 @@
 //! The database of a journal: one redb table with the entries by key, and another with the number of commits.
 //!
-//! It is open only while it is written to. So a killed process leaves a closed database, unless it was killed
-//! during such a write.
+//! It is open for writing only while it is written to, so a killed process leaves it cleanly closed unless it
+//! was killed during such a write.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,7 +29,7 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Checks and reads a whole database. Returns its number of commits and its entries. The file does not
 /// change, because redb makes its repairs in a copy.
-pub(super) fn look_at(backend: impl StorageBackend) -> Result<(u64, Entries), Fault> {
+pub(super) fn inspect(backend: impl StorageBackend) -> Result<(u64, Entries), Fault> {
     let backend = Untouched::new(backend).map_err(Fault::system(format!("read {DATABASE}")))?;
     if StorageBackend::len(&backend).map_err(Fault::system(format!("read {DATABASE}")))? == 0 {
         return Err(Fault::Empty);
@@ -57,7 +57,7 @@ fn read(redb: &redb::Database) -> Result<(u64, Entries), redb::Error> {
 pub(super) fn store(backend: impl StorageBackend, commits: u64, changes: &[Change]) -> io::Result<()> {
     let stored = || -> Result<(), redb::Error> {
         let redb = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
-        try_store(&redb, commits, changes)?;
+        write_changes(&redb, commits, changes)?;
         Ok(redb.close()?)
     };
     stored().map_err(|error| match error {
@@ -66,7 +66,7 @@ pub(super) fn store(backend: impl StorageBackend, commits: u64, changes: &[Chang
     })
 }
 
-fn try_store(redb: &redb::Database, commits: u64, changes: &[Change]) -> Result<(), redb::Error> {
+fn write_changes(redb: &redb::Database, commits: u64, changes: &[Change]) -> Result<(), redb::Error> {
     let transaction = redb.begin_write()?;
     {
         let mut entries = transaction.open_table(ENTRIES)?;

@@ -42,7 +42,7 @@ pub enum Fault {
     NoId,
     /// The database is an empty file.
     Empty,
-    /// A file belongs to another life than `id`.
+    /// A file has another epoch than `id`.
     OtherEpoch {
         /// The file.
         file: &'static str,

@@ -74,7 +74,7 @@ impl Directory {
     }
 }
 
-/// Opens a file. Refuses a pipe and a device, which might be waited for, or have no end.
+/// Opens a file. Refuses pipes and devices, because opening them may block, or they may have no end.
 fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),

@@ -8,8 +8,8 @@
 //!
 //! A commit is one frame: one write and one sync. The file has its final length and all its blocks from the
 //! start, so no sync waits for metadata. A frame is written only after the frame before it is durable, and
-//! begins on a page of its own, so no sector of a durable frame is written again before the log starts over.
-//! Hence only the last frame can be torn.
+//! begins on its own page, so no sector of a durable frame is written again before the log starts over. Hence
+//! only the last frame can be torn.
 //!
 //! The first byte of each page tells whether a frame begins or continues there. So bytes that a client chose,
 //! such as those in a host's state, never stand where a frame is looked for.

@@ -94,7 +94,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`], according to the rules of damage.
+    /// Returns [`JournalError`] if the rules of damage refuse the journal, or the system refuses an
+    /// operation.
     pub fn open(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::open(files, fresh))
     }
@@ -105,7 +106,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`], according to the other rules of damage.
+    /// Returns [`JournalError`] if the other rules of damage refuse the journal, or the system refuses an
+    /// operation.
     pub fn open_backup(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::open_backup(files, fresh))
     }
@@ -115,8 +117,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] if another server uses the directory, if it belongs to another program, or if the
-    /// system refuses.
+    /// Returns [`JournalError`] if another server uses the directory, if it belongs to another program, or if
+    /// the system refuses an operation.
     pub fn discard(dir: &Path, fresh: Epoch) -> Result<Journal, JournalError> {
         Journal::with(dir, |files| Opened::discard(files, fresh))
     }
@@ -125,7 +127,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] if there already is a journal, or with the first line that cannot be read.
+    /// Returns [`JournalError`] for the first line that cannot be read, and if there already is a journal or
+    /// the directory cannot be used.
     pub fn import(dir: &Path, from: impl BufRead) -> Result<Journal, JournalError> {
         let state = text::read(from).map_err(|fault| fault.of(dir))?;
         Journal::with(dir, |files| Opened::import(files, &state))
@@ -145,7 +148,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError`] by the rules of damage; a [`Fault::System`] for an error of `to`.
+    /// Returns [`JournalError`] if the rules of damage refuse the journal, and with [`Fault::System`] if
+    /// writing to `to` fails.
     ///
     /// # Examples
     ///

@@ -35,7 +35,7 @@ pub(super) struct Opened<F: Files> {
     /// The changes of all commits that the database lacks.
     pending: Pending,
     /// The size of the database in bytes. The log's is never asked for: after a `stat`, Linux gives the next
-    /// write a time of its own, and the sync after it takes 0.1 ms longer.
+    /// write its own time stamp, and the sync after it takes 0.1 ms longer.
     database_bytes: u64,
     /// The entries that were read during opening, until they are taken.
     state: Option<State>,
@@ -108,7 +108,7 @@ impl<F: Files> Opened<F> {
     fn fold(&mut self) -> io::Result<()> {
         if let Some(Record { seq, changes }) = self.pending.take() {
             database::store(self.files.backend(DATABASE, false)?, seq, &changes)?;
-            // It is only shown.
+            // The size is only shown, so a failure does not matter.
             let bytes = self.files.backend(DATABASE, false).and_then(|file| file.len());
             self.database_bytes = bytes.unwrap_or(self.database_bytes);
             self.log.begin_again();
@@ -116,7 +116,7 @@ impl<F: Files> Opened<F> {
         Ok(())
     }
 
-    /// Calls `store`, after which there are this many commits. Refuses to if a call has failed before.
+    /// Calls `store`, after which there are this many commits. Refuses if a call has failed before.
     fn attempt(&mut self, commits: u64, store: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier commit failed"));
@@ -192,7 +192,7 @@ fn backend<F: Files>(files: &F, name: &str) -> Result<F::Backend, Fault> {
 /// The requirements for the files of a journal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// They belong together.
+    /// All of them belong together.
     Whole,
     /// They are a backup: `id` does not matter, and a log that is missing or belongs to another life is
     /// ignored.
@@ -214,7 +214,7 @@ fn look<F: Files>(files: &F, id: Option<Epoch>, trust: Trust) -> Result<Found, F
     if !has(files, DATABASE)? {
         return Err(Fault::Missing(DATABASE));
     }
-    let (stored, mut entries) = database::look_at(backend(files, DATABASE)?)?;
+    let (stored, mut entries) = database::inspect(backend(files, DATABASE)?)?;
     let meta = Key::Meta.to_string();
     let epoch = state_of(entries.get_key_value(meta.as_bytes()))?.meta.epoch;
     let is_of = |file, found| match id.unwrap_or(epoch) {

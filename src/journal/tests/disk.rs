@@ -15,6 +15,12 @@ use redb::StorageBackend;
 use crate::journal::files::{Files, LockFile};
 use crate::journal::log::PAGE;
 
+/// The error number of a disk without room.
+pub(super) const ENOSPC: i32 = 28;
+
+/// The error number of a disk that fails.
+pub(super) const EIO: i32 = 5;
+
 /// The number of bytes that the disk writes as a unit, unless the write is torn.
 const SECTOR: usize = 512;
 
@@ -28,14 +34,15 @@ struct Platter {
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
     /// Names that were created or changed but not synced, in order.
-    naming: Vec<Naming>,
+    unsynced_names: Vec<Naming>,
     /// The number of changes until the power is lost.
     fuse: Option<usize>,
     dark: bool,
     /// Whether it claims to sync without doing so.
     lies: bool,
-    /// The number of syncs, and of writes, until one fails. Later ones succeed.
+    /// The number of syncs until one fails. Later ones succeed.
     failing_sync: Option<usize>,
+    /// The number of writes until one fails. Later ones succeed.
     failing_write: Option<usize>,
     /// The number of syncs and writes that were tried.
     tries: usize,
@@ -98,10 +105,12 @@ impl Content {
         let mut image = self.durable.clone();
         let mut lengths = vec![image.len()];
         for change in &self.unsynced {
-            let Change::Write { offset, bytes } = change else {
-                let Change::Length(length) = change else { unreachable!("there are two kinds") };
-                lengths.push(*length);
-                continue;
+            let (offset, bytes) = match change {
+                Change::Length(length) => {
+                    lengths.push(*length);
+                    continue;
+                }
+                Change::Write { offset, bytes } => (offset, bytes),
             };
             let (mut from, end) = (*offset, offset + bytes.len());
             image.resize(image.len().max(end), 0);
@@ -153,7 +162,7 @@ fn counts_down(left: &mut Option<usize>) -> bool {
 impl Platter {
     /// Counts a change that is about to happen.
     fn tick(&mut self) -> io::Result<()> {
-        self.is_lit()?;
+        self.check_power()?;
         if let Some(left) = &mut self.fuse {
             match left.checked_sub(1) {
                 Some(less) => *left = less,
@@ -163,7 +172,7 @@ impl Platter {
         Ok(())
     }
 
-    fn is_lit(&self) -> io::Result<()> {
+    fn check_power(&self) -> io::Result<()> {
         if self.dark { Err(dark()) } else { Ok(()) }
     }
 
@@ -177,19 +186,19 @@ impl Platter {
                 bytes.truncate(bytes.len() / 2);
                 self.files[file].change(change);
             }
-            return Err(io::Error::from_raw_os_error(28));
+            return Err(io::Error::from_raw_os_error(ENOSPC));
         }
         self.files[file].change(change);
-        self.is_lit()
+        self.check_power()
     }
 
     fn sync(&mut self, file: usize) -> io::Result<()> {
         self.tick()?;
-        self.is_lit()?;
+        self.check_power()?;
         self.tries += 1;
         if counts_down(&mut self.failing_sync) {
             self.files[file].fail_to_sync();
-            return Err(io::Error::from_raw_os_error(5));
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         if !self.lies {
             self.files[file].sync();
@@ -200,8 +209,8 @@ impl Platter {
     fn name(&mut self, naming: Naming) -> io::Result<()> {
         self.tick()?;
         naming.apply(&mut self.names);
-        self.naming.push(naming);
-        self.is_lit()
+        self.unsynced_names.push(naming);
+        self.check_power()
     }
 
     fn make(&mut self, name: &str) -> io::Result<usize> {
@@ -268,6 +277,7 @@ impl Disk {
         let disk = self.after_kill();
         let mut platter = disk.platter();
         for file in &mut platter.files {
+            // A failed sync is what empties `unsynced` while `current` and `durable` differ.
             let is_clean = file.unsynced.is_empty();
             let kept = *rng.choice(&[0, 50, 100, 100]).expect("some");
             for from in (0..file.current.len().min(file.durable.len())).step_by(PAGE) {
@@ -286,9 +296,9 @@ impl Disk {
         let disk = self.after_kill();
         let mut platter = disk.platter();
         // Names are in the file system's own journal, which preserves their order.
-        let kept = rng.usize(..=platter.naming.len());
+        let kept = rng.usize(..=platter.unsynced_names.len());
         let mut names = std::mem::take(&mut platter.durable_names);
-        platter.naming.drain(..).take(kept).for_each(|naming| naming.apply(&mut names));
+        platter.unsynced_names.drain(..).take(kept).for_each(|naming| naming.apply(&mut names));
         (platter.names, platter.durable_names) = (names.clone(), names);
         platter.files.iter_mut().for_each(|file| file.lose(rng));
         drop(platter);
@@ -329,7 +339,7 @@ impl Files for Disk {
     const LOG_BYTES: usize = 6 * PAGE;
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        self.platter().is_lit()?;
+        self.platter().check_power()?;
         Ok(self.platter().names.keys().map(OsString::from).collect())
     }
 
@@ -345,7 +355,7 @@ impl Files for Disk {
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let platter = self.platter();
-        platter.is_lit()?;
+        platter.check_power()?;
         Ok(platter.names.get(name).map(|&file| platter.files[file].current.clone()))
     }
 
@@ -358,7 +368,7 @@ impl Files for Disk {
 
     fn backend(&self, name: &str, anew: bool) -> io::Result<SimulatedFile> {
         let mut platter = self.platter();
-        platter.is_lit()?;
+        platter.check_power()?;
         let file = if anew { platter.make(name)? } else { platter.names[name] };
         drop(platter);
         Ok(self.open(file))
@@ -375,10 +385,10 @@ impl Files for Disk {
     fn sync(&self) -> io::Result<()> {
         let mut platter = self.platter();
         platter.tick()?;
-        platter.is_lit()?;
+        platter.check_power()?;
         if !platter.lies {
             platter.durable_names = platter.names.clone();
-            platter.naming.clear();
+            platter.unsynced_names.clear();
         }
         Ok(())
     }
@@ -399,7 +409,7 @@ impl fmt::Debug for SimulatedFile {
 impl LockFile for SimulatedFile {
     fn read(&mut self) -> io::Result<Vec<u8>> {
         let platter = self.disk.platter();
-        platter.is_lit()?;
+        platter.check_power()?;
         Ok(platter.files[self.file].current.clone())
     }
 
@@ -415,13 +425,13 @@ impl LockFile for SimulatedFile {
 impl StorageBackend for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
         let platter = self.disk.platter();
-        platter.is_lit()?;
+        platter.check_power()?;
         Ok(platter.files[self.file].current.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let platter = self.disk.platter();
-        platter.is_lit()?;
+        platter.check_power()?;
         let from = usize::try_from(offset).map_err(io::Error::other)?;
         let bytes = platter.files[self.file].current.get(from..).and_then(|rest| rest.get(..out.len()));
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

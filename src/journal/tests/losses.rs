@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::disk::Disk;
+use super::disk::{Disk, EIO, ENOSPC};
 use super::{changes, fails_at};
 use crate::journal::files::Files as _;
 use crate::journal::log::PAGE;
@@ -223,10 +223,10 @@ fn the_judge_finds_a_disk_that_lies() {
 fn fail(disk: &Disk, rng: &mut Rng) -> i32 {
     if rng.bool() {
         disk.fail_sync(rng.usize(..40));
-        5
+        EIO
     } else {
         disk.fail_write(rng.usize(..80));
-        28
+        ENOSPC
     }
 }
 
