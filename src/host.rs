@@ -1,10 +1,11 @@
 //! The `Host` of a request. A web page can have its own name resolve to an address of the victim's machine,
-//! and the browser takes it for a page of that server then. So the name must be one that the server knows.
+//! and the browser then treats it as a page of that server. So the name must be one that the server knows.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether a server whose names are `names`, without ports, is reached as `host`, which may have a port.
-/// Addresses, `localhost` and names that end in `.localhost` are no page's of somewhere else.
+/// Returns whether a server whose names are `names`, without ports, is reached as `host`, which may have a
+/// port. Addresses, `localhost` and names that end in `.localhost` are always accepted: no foreign web page
+/// can have them as its name.
 pub(crate) fn is_known(host: &str, names: &[String]) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
         let Some((ip, port)) = rest.split_once(']') else { return false };

@@ -41,7 +41,7 @@ fn monotonic() -> Instant {
 }
 
 /// Returns how long `mio::Poll::poll` may sleep at `now` with this `deadline`: zero if it has passed, `None`
-/// for ever.
+/// if there is none.
 ///
 /// mio rounds up to whole milliseconds, so a poll does not end before the deadline but up to 1 ms later.
 ///

@@ -39,8 +39,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Buffer`], when a buffer is too small for the protocol's longest messages; [`Error::Poll`],
-    /// when the registry cannot be shared.
+    /// Returns [`Error::Buffer`] if a buffer is too small for the protocol's longest messages, and
+    /// [`Error::Poll`] if the registry cannot be shared.
     ///
     /// # Examples
     ///
@@ -88,8 +88,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.protocol()
     }
 
-    /// Returns the protocol, to be changed. Call it between passes: its requests to links are carried out in
-    /// the next pass.
+    /// Returns the protocol mutably. Call it between passes: its requests to links are carried out in the
+    /// next pass.
     ///
     /// # Examples
     ///
@@ -130,7 +130,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.connections()
     }
 
-    /// Returns the transport of a connection; `None` if it is plain TCP, or gone.
+    /// Returns the transport of a connection; `None` if it is plain TCP or does not exist.
     #[must_use]
     pub fn transport(&self, id: ConnectionId) -> Option<&Transport> {
         self.engine.links.transport(id)
@@ -195,7 +195,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.is_draining()
     }
 
-    /// Returns whether [`drain`](Self::drain) was called and every connection is gone.
+    /// Returns whether [`drain`](Self::drain) was called and every connection is closed.
     ///
     /// # Examples
     ///
@@ -234,7 +234,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`], with the address; [`Error::Draining`].
+    /// Returns [`Error::Listen`] if the system does not let it listen on `addr`, and [`Error::Draining`]
+    /// while draining.
     ///
     /// # Examples
     ///
@@ -255,7 +256,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`], with the address; [`Error::Draining`].
+    /// Returns [`Error::Listen`] if the system does not let it listen on `addr`, and [`Error::Draining`]
+    /// while draining.
     pub fn listen_wrapped(&mut self, addr: SocketAddr, wrap: Wrap) -> Result<SocketAddr, Error> {
         self.bind(addr, Some(wrap))
     }
@@ -282,7 +284,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::HandedIn`], when the socket cannot be made non-blocking, or registered; [`Error::Draining`].
+    /// Returns [`Error::HandedIn`] if the socket cannot be made non-blocking or registered, and
+    /// [`Error::Draining`] while draining.
     ///
     /// # Examples
     ///
@@ -302,7 +305,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// When an origin is invalid.
+    /// Returns [`InvalidOrigin`] for the first invalid origin.
     ///
     /// # Examples
     ///
@@ -342,8 +345,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::HandedIn`], when the socket is not connected, or cannot be registered; [`Error::Full`],
-    /// [`Error::AddressFull`] and [`Error::Draining`].
+    /// Returns [`Error::HandedIn`] if the socket is not connected or cannot be registered, [`Error::Full`] or
+    /// [`Error::AddressFull`] if a limit is reached, and [`Error::Draining`] while draining.
     ///
     /// # Examples
     ///
@@ -401,8 +404,8 @@ impl<P: Protocol> Driver<P> {
         self.engine.connect_wrapped(now, target, wrap)
     }
 
-    /// Takes the addresses of `target` that [`Event::Resolve`] asked the host for. All attempts that wait for
-    /// them continue. Addresses that come too late serve the next attempt.
+    /// Takes the addresses of `target`, for which [`Event::Resolve`] asked the host. All attempts that wait
+    /// for them continue. Addresses that come too late serve the next attempt.
     ///
     /// # Examples
     ///
@@ -438,7 +441,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.hang_up(dial);
     }
 
-    /// Sends an outbound connection to `target`, where its server said that it should go, as with
+    /// Sends an outbound connection to `target`, to which its server has redirected it, as with
     /// [`Farewell::at`](crate::protocol::turns::Farewell::at). Once the connection is closed, the next
     /// attempt begins there without a pause. Later ones are made there as well until nothing answers, and
     /// then at the target of [`connect`](Self::connect) again.
@@ -471,7 +474,7 @@ impl<P: Protocol> Driver<P> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
     /// event_loop.driver_mut().drain(now());
-    /// // Returns once the holders of turns have finished, and all clients are gone.
+    /// // Returns once the holders of turns have finished, and all clients are disconnected.
     /// event_loop.run(|_driver, event| println!("{event:?}"))?;
     /// assert!(event_loop.driver().is_drained());
     /// # Ok(()) }
@@ -481,7 +484,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Gives up a connection for another driver to [adopt](Self::adopt_released), as on another thread. For
-    /// the protocol it is closed, and [`Event::Closed`] says [`CloseReason::Released`]. `None` if the
+    /// the protocol it is closed, and [`Event::Closed`] says [`CloseReason::Released`]. Returns `None` if the
     /// connection was dialed, is being closed, or does not exist.
     ///
     /// The protocol forgets all that it knew of it. So release a connection while there is nothing to
@@ -510,12 +513,12 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Takes over a connection of another driver, as if it had been accepted. Bytes that were not read or not
-    /// written there go on here, also over a wire such as TLS. While draining, the protocol turns it away.
+    /// written there continue here, also over a wire such as TLS. While draining, the protocol turns it away.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] and [`Error::AddressFull`], and [`Error::HandedIn`] when the socket cannot be
-    /// registered. The connection is closed then.
+    /// Returns [`Error::Full`] or [`Error::AddressFull`] if a limit is reached, and [`Error::HandedIn`] if
+    /// the socket cannot be registered. The connection is closed then.
     pub fn adopt_released(&mut self, now: Now, released: Released) -> Result<ConnectionId, Error> {
         self.engine.adopt_released(now, released).map_err(Error::handed_in)
     }
@@ -529,7 +532,7 @@ impl<P: Protocol> Driver<P> {
         Some(socket)
     }
 
-    /// Whether [`offer_web_socket`](Self::offer_web_socket) was called.
+    /// Returns whether [`offer_web_socket`](Self::offer_web_socket) was called.
     #[cfg(all(feature = "status", feature = "web-socket"))]
     pub(crate) fn takes_web_sockets(&self) -> bool {
         self.engine.upgrade.is_some()
@@ -606,8 +609,8 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::EventsPending`] if the events of the last pass were not all taken; the pass continues when
-    /// they are.
+    /// Returns [`Error::EventsPending`] if not all events of the last pass have been taken. Take them, and
+    /// call it again.
     ///
     /// # Examples
     ///

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::engine::{BufferTooSmall, NotTaken};
 
-/// A failure of the system, or a mistake of the host's.
+/// A failure of the system, or a mistake of the host.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -31,7 +31,7 @@ pub enum Error {
     Poll(io::Error),
     /// A buffer of the driver is too small for the protocol's longest messages.
     Buffer(BufferTooSmall),
-    /// The system has no thread to wait for the store.
+    /// The system cannot start the thread that waits for the store.
     #[cfg(feature = "store")]
     Thread(io::Error),
     /// The store is lost: the messages that waited for it were not sent, and all connections are closed.

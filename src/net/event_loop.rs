@@ -61,12 +61,12 @@ pub struct EventLoop<P: Protocol> {
     /// How long it polls without sleeping.
     busy_poll: Option<Duration>,
     inbox: Inbox<P>,
-    /// The loop was told to stop, or is drained. Both are final.
+    /// Whether the loop was told to stop, or is drained. Both are final.
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
     #[cfg(feature = "store")]
     keeping: Option<Box<Keeping>>,
-    /// It has a companion or a store.
+    /// Whether it has a companion or a store.
     has_more: bool,
 }
 
@@ -75,7 +75,7 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// The system has no poll or waker left.
+    /// Returns an error if the system has no poll or waker left.
     ///
     /// # Examples
     ///
@@ -93,8 +93,8 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// The system has no poll or waker left, or a buffer is too small for the longest messages of the
-    /// protocol.
+    /// Returns an error if the system has no poll or waker left, or if a buffer is too small for the longest
+    /// messages of the protocol.
     ///
     /// # Examples
     ///
@@ -195,7 +195,7 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// When the poll fails.
+    /// Returns an error if the poll fails or the store is lost.
     ///
     /// # Examples
     ///
@@ -269,7 +269,8 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// When the poll fails, or the events of the last pass were not taken.
+    /// Returns an error if the poll fails, if the store is lost, or if the events of the last pass were not
+    /// taken.
     ///
     /// # Examples
     ///
@@ -338,7 +339,7 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// When the system does not set its timer.
+    /// Returns an error if the system does not set its timer.
     ///
     /// # Examples
     ///
@@ -398,9 +399,9 @@ impl<P: Protocol> EventLoop<P> {
         woken
     }
 
-    /// Reads all input that has arrived before a deadline passes. A process that was stopped, or had to wait
-    /// for a processor, may find the deadline passed and an answer waiting that the poll has not reported
-    /// yet. Peers that send more meanwhile may have to wait.
+    /// Reads all input that has arrived before a deadline passes. A process that was suspended, or had to
+    /// wait for a processor, may find the deadline passed and an answer waiting that the poll has not
+    /// reported yet. Peers that send more meanwhile may have to wait.
     #[cold]
     fn catch_up(&mut self, now: Now) -> io::Result<bool> {
         let mut woken = false;
@@ -529,8 +530,8 @@ impl<P: Protocol> EventLoop<P> {
 /// With a store.
 #[cfg(feature = "store")]
 impl<P: Protocol + 'static> EventLoop<P> {
-    /// Stores the [records](Protocol::poll_record) of the protocol in `store`, on a thread of its own, so
-    /// that the loop never waits for it. Messages that a record causes are sent when it is durable.
+    /// Stores the [records](Protocol::poll_record) of the protocol in `store`, on its own thread, so that the
+    /// loop never waits for it. Messages that a record causes are sent when it is durable.
     ///
     /// The store has been [loaded](Store::load), and the protocol was made from its state. Call this before
     /// the first pass. `limit` is the time that the store has at the end, to store the records that still
@@ -538,7 +539,7 @@ impl<P: Protocol + 'static> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Thread`].
+    /// Returns [`Error::Thread`] if the system cannot start the store's thread.
     ///
     /// # Examples
     ///
@@ -576,7 +577,7 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`].
+    /// Returns [`Error::Store`] if the records cannot be stored, or the store is not closed in time.
     ///
     /// # Examples
     ///
@@ -600,8 +601,8 @@ impl<P: Protocol> EventLoop<P> {
         keeping.tell_durable(now, &mut self.driver).inspect_err(|_| self.lose_store(now))
     }
 
-    /// First thing in a pass: after a while in which this process was stopped, another server may have taken
-    /// over, and no client is to be told what this one believes.
+    /// Runs at the start of a pass: while this process was suspended, another server may have taken over, and
+    /// no client may be told what this one believes.
     #[cold]
     fn check_store(&mut self, now: Now) -> Result<(), Error> {
         let expires_at = self.keeping.as_ref().and_then(|keeping| keeping.expires_at());

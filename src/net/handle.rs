@@ -64,13 +64,13 @@ impl<P: Protocol> Handle<P> {
         self.wake();
     }
 
-    /// Runs `work` on the thread of the loop, in its next pass. To return a result, `work` sends it through a
-    /// channel of its own. A loop that was stopped or drained, and is not dropped yet, accepts work, but does
-    /// it only if it is run again.
+    /// Runs `work` on the thread of the loop, in its next pass. To return a result, `work` sends it through
+    /// its own channel. A loop that was stopped or drained, and is not dropped yet, accepts work, but does it
+    /// only if it is run again.
     ///
     /// # Errors
     ///
-    /// [`Refused`], with the work, when the loop is gone or 1,024 pieces wait for it.
+    /// Returns [`Refused`], with the work, if the loop was dropped or 1,024 pieces wait for it.
     ///
     /// # Examples
     ///
@@ -98,7 +98,7 @@ impl<P: Protocol> Handle<P> {
     }
 
     pub(super) fn wake(&self) {
-        // If the waker fails, its loop is gone.
+        // If the waker fails, its loop was dropped.
         let _ = self.waker.wake();
     }
 }
@@ -109,8 +109,8 @@ impl<P: Protocol> fmt::Debug for Handle<P> {
     }
 }
 
-/// Work that an [`EventLoop`](super::EventLoop) did not accept, because it is gone or too much work waits for
-/// it.
+/// Work that an [`EventLoop`](super::EventLoop) did not accept, because it was dropped or too much work waits
+/// for it.
 pub struct Refused<P: Protocol>(pub Work<P>);
 
 impl<P: Protocol> fmt::Debug for Refused<P> {

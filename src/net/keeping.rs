@@ -11,7 +11,7 @@ use crate::time::{Instant, Now};
 #[derive(Debug)]
 pub(super) struct Keeping {
     thread: StoreThread,
-    /// Time to close it.
+    /// The time that closing it may take.
     limit: Duration,
 }
 
@@ -30,12 +30,12 @@ impl Keeping {
         self.thread.busy_poll_until()
     }
 
-    /// Returns when the store is over, unless it is renewed until then.
+    /// Returns when the store's claim expires unless it is renewed by then.
     pub(super) fn expires_at(&self) -> Option<Instant> {
         self.thread.expires_at()
     }
 
-    /// Tells the protocol how far the store is.
+    /// Tells the protocol which records are durable.
     pub(super) fn tell_durable<P: Protocol>(
         &mut self,
         now: Now,

@@ -2,7 +2,8 @@
 //!
 //! [`Driver`] works on the host's own `mio::Poll`. [`EventLoop`] owns a `Poll` and is a thin layer over a
 //! driver, for programs that have nothing else to wait for, or that wait [in another loop](#in-another-loop).
-//! Neither starts a thread, takes a lock, installs a signal handler or a logger, or exits.
+//! Neither starts a thread, unless the loop is given a store, and neither takes a lock, installs a signal
+//! handler or a logger, or exits.
 //!
 //! # The driving contract
 //!
@@ -17,11 +18,11 @@
 //! 5. Take every event for the host: [`Driver::poll_event`] until it returns `None`.
 //!
 //! Within a pass, input is read first, then newcomers are accepted, then deadlines expire; only then are
-//! slots used again. So an answer that arrived before its deadline counts, and an event for a connection that
-//! is gone cannot reach another one. The replies to the first 32 events of a pass are written before the next
-//! event is handled. All others are written together at the end, or sooner if much is queued for one peer. If
-//! more has arrived than a pass may read, the rest is read in the next passes, and deadlines that have passed
-//! wait for it.
+//! slots used again. So an answer that arrived before its deadline counts, and an event for a closed
+//! connection cannot reach another one. The replies to the first 32 events of a pass are written before the
+//! next event is handled. All others are written together at the end, or sooner if much is queued for one
+//! peer. If more has arrived than a pass may read, the rest is read in the next passes, and deadlines that
+//! have passed wait for it.
 //!
 //! The driver asks for edge-triggered readiness, as mio does. A host that puts its `Poll` into another epoll
 //! must drain it until no event is left, because it is notified only once. An [`EventLoop`] can do that for
@@ -41,7 +42,7 @@
 //! 4. Call [`EventLoop::arm`], and wait for as long as it returns. If that is zero, continue with step 2, but
 //!    let the rest of the host run after every eight passes, because a flood can make them endless.
 //!
-//! Calls of the driver outside of a pass, such as [`Driver::act`], need steps 2 to 4 after them. The guide's
+//! Calls of the driver outside a pass, such as [`Driver::act`], need steps 2 to 4 after them. The guide's
 //! section [Put it into your program](crate::guide#10-put-it-into-your-program) explains when to use which
 //! loop.
 

@@ -13,8 +13,8 @@ use crate::engine::Target;
 ///
 /// # Errors
 ///
-/// The error of the resolver; [`NotFound`](io::ErrorKind::NotFound) for a name without an address. Of
-/// several names, only if none has an address.
+/// Returns the error of the resolver, or [`NotFound`](io::ErrorKind::NotFound) for a name without an address.
+/// For several names, returns an error only if none has an address.
 ///
 /// # Examples
 ///

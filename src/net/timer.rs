@@ -46,8 +46,8 @@ mod descriptor {
             Ok(Timer { descriptor, set_to: None })
         }
 
-        /// How long a poll may wait without missing `deadline`; perhaps for ever, because the timer will end
-        /// it.
+        /// Returns how long a poll may wait without missing `deadline`; `None` for no limit, because the
+        /// timer will end it.
         pub(in super::super) fn timeout(
             &mut self,
             deadline: Option<Instant>,
@@ -78,12 +78,12 @@ mod descriptor {
             Ok(None)
         }
 
-        /// Whether the deadline of the timer may have passed.
+        /// Returns whether the deadline of the timer may have passed.
         pub(in super::super) fn is_reached(&self, now: Instant) -> bool {
             self.set_to.unwrap_or(Instant::ORIGIN) <= now
         }
 
-        /// The timer has fired. It need not be read: the next time is another edge.
+        /// Notes that the timer has fired. It need not be read: the next time is another edge.
         pub(in super::super) fn fired(&mut self) {
             self.set_to = None;
         }

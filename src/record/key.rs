@@ -47,7 +47,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`] for anything that [`to_string`](ToString::to_string) does not write.
+    /// Returns [`InvalidKey`] for anything that [`to_string`](ToString::to_string) does not write.
     pub fn from_bytes(bytes: &[u8]) -> Result<Key, InvalidKey> {
         Key::read(bytes).ok_or(InvalidKey)
     }

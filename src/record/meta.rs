@@ -24,7 +24,7 @@ impl MetaValue {
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and its position.
+    /// Returns [`Malformed`], with the flaw and its position, if `bytes` are not such a value.
     pub fn decode(bytes: &[u8]) -> Result<MetaValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let epoch = Epoch(from.u64("the epoch")?);

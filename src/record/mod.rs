@@ -61,7 +61,7 @@ pub enum Change {
         /// The value in its byte form.
         value: Vec<u8>,
     },
-    /// The entry is gone. It need not have existed.
+    /// The entry is deleted. It need not have existed.
     Delete {
         /// Names the entry.
         key: Key,

@@ -45,7 +45,7 @@ impl LeaseValue {
 pub const SEATS_WITH_RING_MAX: usize = 4;
 
 /// The value of [`Key::Ring`](super::Key::Ring): a ring, and up to [`SEATS_WITH_RING_MAX`] of its seats. They
-/// stay there until they are gone; other seats have entries of their own. So a hand-over in a small ring
+/// stay there for as long as they exist; other seats have their own entries. So a hand-over in a small ring
 /// changes one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RingEntry {
@@ -60,7 +60,7 @@ impl RingEntry {
     ///
     /// # Panics
     ///
-    /// When it has more than [`SEATS_WITH_RING_MAX`] seats.
+    /// Panics if it has more than [`SEATS_WITH_RING_MAX`] seats.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let RingEntry { ring, seats } = self;
@@ -80,7 +80,7 @@ impl RingEntry {
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and its position.
+    /// Returns [`Malformed`], with the flaw and its position, if `bytes` are not such a value.
     pub fn decode(bytes: &[u8]) -> Result<RingEntry, Malformed> {
         let mut from = Reader::new(bytes)?;
         let ring = RingValue {
@@ -184,7 +184,7 @@ impl HostValue {
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and its position.
+    /// Returns [`Malformed`], with the flaw and its position, if `bytes` are not such a value.
     pub fn decode(bytes: &[u8]) -> Result<HostValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let state = from.rest("a state of at most 65,536 bytes", HOST_STATE_BYTES_MAX)?.to_vec();

@@ -59,7 +59,7 @@ impl SeatValue {
     ///
     /// # Errors
     ///
-    /// [`Malformed`], with the flaw and its position.
+    /// Returns [`Malformed`], with the flaw and its position, if `bytes` are not such a value.
     pub fn decode(bytes: &[u8]) -> Result<SeatValue, Malformed> {
         let mut from = Reader::new(bytes)?;
         let value = SeatValue::read(&mut from)?;

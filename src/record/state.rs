@@ -43,7 +43,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Damaged`], with the bad entry and the reason.
+    /// Returns [`Damaged`], with the bad entry and the reason, if an entry is invalid, is missing, or
+    /// contradicts the others.
     pub fn read<'e>(entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<State, Damaged> {
         let (mut meta, mut rings, mut seats, mut hosts) = (None, BTreeMap::new(), Vec::new(), Vec::new());
         for (key, value) in entries {

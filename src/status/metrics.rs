@@ -9,8 +9,8 @@ use super::Timings;
 /// separated by `_`, without `taketurns_`. Values are in seconds and bytes, and a name ends with its unit.
 ///
 /// Labels and their values must be constants of the program and never text from peers, because monitoring
-/// systems keep every new value for ever. An invalid metric (other characters in the name, a name used
-/// before, an empty help text) is left out; in a debug build it panics.
+/// systems keep every new value forever. An invalid metric (other characters in the name, a name used before,
+/// an empty help text) is left out; in a debug build it panics.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// The text of each metric, by its full name.

@@ -2,11 +2,11 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/healthz` | `ok`: the loop goes round |
+//! | `/healthz` | `ok`: the loop is running |
 //! | `/readyz` | `ready`, or 503 with `draining`, or with [why](Show::not_ready) the server serves nobody yet |
 //! | `/metrics` | metrics in the text format of Prometheus |
 //! | `/` | a page that shows the feed |
-//! | `/events` | the feed: server-sent events with how things stand, at most ten a second |
+//! | `/events` | the feed: server-sent events with the current state, at most ten a second |
 //!
 //! It runs in the same loop as the server that it shows, without a thread or a lock. So `/healthz` is silent
 //! when the loop is stuck, and every answer describes a single moment. It works after the driver in every
@@ -37,7 +37,7 @@
 //! | `handshakes_failed_total` | handshakes of TLS or WebSocket that failed |
 //! | `connections_dropped_total{limit}` | newcomers closed because a limit was reached: of `all`, or of one `address` |
 //! | `slow_readers_total` | peers closed because they do not read |
-//! | `accept_errors_total`, `stale_events_total` | failures to accept; events of the poll for connections that were gone |
+//! | `accept_errors_total`, `stale_events_total` | failures to accept; events of the poll for connections that no longer existed |
 //! | `received_bytes_total`, `sent_bytes_total` | bytes read and written |
 //! | `pass_seconds` | histogram: the time of a pass of the loop, without the status listener's part |
 //! | `status_connections` | connections of the status listener |
@@ -61,7 +61,7 @@
 //! | `proposals_total`, `not_judged_total` | answers that went to the host to judge; those that it did not judge in time |
 //! | `forbidden_total` | clients that neither the host nor a rule of access admits |
 //! | `turned_away_total` | connections turned away because there was no room, or while draining |
-//! | `hand_over_seconds` | histogram: from the begin of the pass in which a turn ended until that pass had written the next `GO` |
+//! | `hand_over_seconds` | histogram: from the beginning of the pass in which a turn ended until that pass had written the next `GO` |
 //! | `answer_seconds` | histogram: from the grant of a turn to its accepted answer; turns whose `GO` had to wait are left out |
 //! | `rings` | rings that exist |
 //! | `seats{state}` | seats that are `waiting`, `resting`, `holding`, `judged` or `away` |

@@ -131,7 +131,7 @@ fn judge(request: &httparse::Request<'_, '_>, hosts: &[String]) -> Result<Reques
     let is_known = |name: &httparse::Header<'_>| {
         std::str::from_utf8(name.value).is_ok_and(|name| host::is_known(name.trim(), hosts))
     };
-    // An old client may say none, and is no browser.
+    // An old client may send none, and is not a browser.
     if !matches!(path, Path::Health | Path::Ready) && !named("host").all(is_known) {
         return Err(Refusal::Misdirected);
     }
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(head, Some(Ok(Request { path: Path::Page, is_head: true })));
     }
 
-    /// Otherwise a page of anywhere could have its name lead to this machine, and read who takes turns here.
+    /// Otherwise any web page could have its name resolve to this machine, and read who takes turns here.
     #[test]
     fn what_is_worth_reading_is_read_under_known_names_only() {
         let asked = |path: &str, host: &str| read(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));

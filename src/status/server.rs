@@ -53,7 +53,7 @@ impl<P: Show> StatusServer<P> {
     ///
     /// # Errors
     ///
-    /// When the registry cannot be shared.
+    /// Returns an error if the registry cannot be shared.
     pub fn new(registry: &Registry, space: TokenSpace, config: StatusConfig) -> Result<Self, Error> {
         let config = config.with_room();
         let http = Driver::new(registry, space, Http::new(config.clone()), config.driver_config())?;
@@ -73,7 +73,7 @@ impl<P: Show> StatusServer<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`], with the address.
+    /// Returns [`Error::Listen`] if the system does not let it listen on an address.
     pub fn listen(&mut self, addr: SocketAddr) -> Result<SocketAddr, Error> {
         self.http.listen(addr)
     }
@@ -105,7 +105,7 @@ impl<P: Show> StatusServer<P> {
     ///
     /// # Errors
     ///
-    /// None is known; those of [`Driver::finish_batch`].
+    /// Returns the error of [`Driver::finish_batch`] for its own connections. No case is known.
     pub fn finish_batch(&mut self, now: Now, driver: &mut Driver<P>) -> Result<(), Error> {
         if self.tally.pass_began() != now.instant {
             self.note_pass(now);
@@ -167,7 +167,7 @@ impl<P: Show> StatusServer<P> {
         self.http.act(now, |http, links| http.answer(now, id, is_head, answer, links));
     }
 
-    /// Hands a connection that asks for a WebSocket over to the driver, if the driver accepts them.
+    /// Hands over to the driver a connection that asks for a WebSocket, if the driver accepts them.
     fn hand_over(&mut self, now: Now, id: ConnectionId, driver: &mut Driver<P>) {
         #[cfg(feature = "web-socket")]
         if driver.takes_web_sockets() {
@@ -197,7 +197,7 @@ impl<P: Show> StatusServer<P> {
         });
     }
 
-    /// Goes on with the feed, if it has a reader.
+    /// Continues the feed, if it has a reader.
     fn go_on(&mut self, now: Now, driver: &Driver<P>) {
         let told = Told { connections: driver.connections(), is_draining: driver.is_draining() };
         if std::mem::replace(&mut self.told, told) != told {
@@ -320,7 +320,7 @@ impl<P: Show + 'static> EventLoop<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`], with the address.
+    /// Returns [`Error::Listen`] if the system does not let it listen on an address.
     ///
     /// # Examples
     ///

@@ -60,7 +60,7 @@ pub trait Show: Protocol {
     }
 
     /// Says why it serves nobody yet, such as a server that stands by: `/readyz` answers 503 with this text,
-    /// and the page shows it. A drain is no reason: the driver knows that.
+    /// and the page shows it. A drain is not such a reason: the driver knows of it.
     fn not_ready(&self) -> Option<String> {
         None
     }

@@ -108,7 +108,7 @@ impl Tally {
         self.ended = Some(seat.ring());
     }
 
-    /// Notes that `seat` is gone, and forgets what it did.
+    /// Notes that `seat` no longer exists, and forgets what it did.
     pub fn retired(&mut self, seat: SeatId) {
         self.seats.forget(seat);
     }

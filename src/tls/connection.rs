@@ -68,7 +68,7 @@ enum Task<'a> {
 enum Step {
     /// There may be more to process.
     Continue,
-    /// The same, after plain text.
+    /// Plain text was read, and there may be more to process.
     HasRead,
     /// The peer has sent `close_notify`.
     PeerClosed,
@@ -157,7 +157,8 @@ impl Connection {
             let (count, step) = self.process_once(&mut bytes[used..], task, plain, wire);
             used += count;
             match step {
-                // Nothing is left to read or to write, as after most turns: the call that says so is spared.
+                // Nothing is left to read or to write, as after most turns: so the call that would say so is
+                // skipped.
                 Ok(Step::HasRead) if is_reading && used == bytes.len() && !self.wants_write() => {
                     return (used, Ok(input));
                 }

@@ -10,8 +10,8 @@
 //! - The names of a verified certificate are the peer's
 //!   [`Transport::names`](crate::protocol::Transport::names).
 //! - A peer that sends plain text to a server is told `BYE tls-required`.
-//! - The end of the stream ends the input, with or without `close_notify`, because no protocol here takes a
-//!   message without its end for a complete one.
+//! - The end of the stream ends the input, with or without `close_notify`, because no protocol here treats a
+//!   message without its end as complete.
 //!
 //! `rustls` reads the system's clock, to check the validity of certificates, and the system's source of
 //! random bytes. It does no other I/O, except that [`Connector::new`] reads files if it is given no
@@ -88,7 +88,7 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// The file that cannot be used, and the reason.
+    /// Returns [`TlsError`], with the reason, for a file that cannot be used.
     pub fn new(identity: Identity<'_>, clients: Option<Clients<'_>>) -> Result<Acceptor, TlsError> {
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -159,7 +159,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// The file that cannot be used, and the reason.
+    /// Returns [`TlsError`], with the reason, for a file that cannot be used.
     pub fn new(authorities: Option<&[u8]>, identity: Option<Identity<'_>>) -> Result<Connector, TlsError> {
         client(&[&rustls::version::TLS13], authorities, identity).map(|config| Connector(Arc::new(config)))
     }
@@ -169,7 +169,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// When the text is neither.
+    /// Returns [`BadServerName`] if `name` is neither.
     pub fn wrap(&self, name: &str) -> Result<Wrap, BadServerName> {
         let name = ServerName::try_from(name).map_err(|_| BadServerName)?.to_owned();
         let config = Arc::clone(&self.0);

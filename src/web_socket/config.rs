@@ -31,7 +31,7 @@ impl WebSocketConfig {
     ///
     /// # Errors
     ///
-    /// The first invalid origin, for example a URL with a path.
+    /// Returns [`InvalidOrigin`] for the first invalid origin, for example a URL with a path.
     ///
     /// # Examples
     ///

@@ -32,7 +32,7 @@ enum State {
         config: Arc<WebSocketConfig>,
     },
     Open(Open),
-    /// It was never open.
+    /// The handshake was refused, so it was never open.
     Refused,
     Closed,
 }
@@ -52,7 +52,7 @@ struct Lines {
     begun: Vec<u8>,
     /// The part of the announced payload that has not arrived, in bytes.
     payload: Option<u64>,
-    /// The text message has a "y", without which it has no `bytes=`.
+    /// Whether the text message has a "y", without which it has no `bytes=`.
     may_announce: bool,
     is_binary: bool,
 }
