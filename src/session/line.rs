@@ -2,7 +2,7 @@
 
 use super::request::Join;
 use super::{Bye, InvalidHex, Name, Secret, Token};
-use crate::table::{Given, RoomId};
+use crate::table::{AdmissionTerms, RoomId};
 use crate::time::{Alarm, Instant, earlier};
 use crate::turn::{Demand, SeatId};
 use crate::wire::message::{Limits, Line, LineError, split_line};
@@ -85,14 +85,14 @@ pub(crate) struct Seating {
     pub(crate) demand: Option<Demand>,
     pub(crate) hears: bool,
     pub(crate) confirms_by_go: bool,
-    pub(crate) given: Given,
+    pub(crate) terms: AdmissionTerms,
 }
 
 impl Seating {
     pub(crate) fn of(join: &Join<'_>) -> Seating {
         let Join { name, ring, resume, weight, demand, hears, confirms_by_go, .. } = *join;
-        let (resume, given) = (resume.map(str::parse), Given::default());
-        Seating { name, ring, resume, weight, demand, hears, confirms_by_go, given }
+        let (resume, terms) = (resume.map(str::parse), AdmissionTerms::default());
+        Seating { name, ring, resume, weight, demand, hears, confirms_by_go, terms }
     }
 }
 

@@ -40,17 +40,17 @@ pub(crate) struct Table {
 
 /// The request of a client that joins a ring.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct JoinRequest {
     pub(crate) name: Name,
     pub(crate) ring: Name,
     pub(crate) weight: Option<u64>,
     pub(crate) demand: Option<Demand>,
-    pub(crate) given: Given,
+    pub(crate) terms: AdmissionTerms,
 }
 
 /// The terms of an admission, which override the rules of the ring and the requests of the client.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Given {
+pub(crate) struct AdmissionTerms {
     pub(crate) weight: Option<Weight>,
     pub(crate) demand: Option<Demand>,
     /// The name belongs to exactly this client.
@@ -77,7 +77,7 @@ pub(crate) enum NoSeat {
 
 /// The outcome of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Taken {
+pub(crate) enum AnswerOutcome {
     /// It counts; the turn has moved on, and this client may be told at once.
     HandedOver(HandOver, Option<ConnectionId>),
     /// It counts; the turn has moved on.
@@ -166,18 +166,18 @@ impl Table {
     }
 
     /// Returns the weight and demand of the new seat, or the reason why there is none.
-    pub(crate) fn may_join(&self, now: Instant, wanted: &Wanted) -> Result<(Weight, Demand), NoSeat> {
-        let rules = self.rules_for(&wanted.ring);
-        let weight = wanted.given.weight.or_else(|| rules.weight(wanted.weight));
+    pub(crate) fn may_join(&self, now: Instant, request: &JoinRequest) -> Result<(Weight, Demand), NoSeat> {
+        let rules = self.rules_for(&request.ring);
+        let weight = request.terms.weight.or_else(|| rules.weight(request.weight));
         let weight = weight.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not give that weight"))?;
-        let demand = wanted.given.demand.or_else(|| rules.demand(wanted.demand));
+        let demand = request.terms.demand.or_else(|| rules.demand(request.demand));
         let demand = demand.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not have that demand"))?;
-        let room = self.rooms.find(&wanted.ring).map(|room| self.rooms.room(room));
-        if room.is_some_and(|room| room.removed.get(&wanted.name).is_some_and(|until| *until > now)) {
+        let room = self.rooms.find(&request.ring).map(|room| self.rooms.room(room));
+        if room.is_some_and(|room| room.removed.get(&request.name).is_some_and(|until| *until > now)) {
             return Err(NoSeat::Bye(Bye::Removed));
         }
-        match self.seat_named(&wanted.ring, &wanted.name) {
-            Some(seat) if !self.is_free(seat, wanted.given.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
+        match self.seat_named(&request.ring, &request.name) {
+            Some(seat) if !self.is_free(seat, request.terms.owns_name) => Err(NoSeat::Bye(Bye::NameTaken)),
             _ => Ok((weight, demand)),
         }
     }
@@ -216,21 +216,21 @@ impl Table {
         now: Instant,
         client: ConnectionId,
         address: IpAddr,
-        wanted: &Wanted,
+        request: &JoinRequest,
     ) -> Result<(SeatId, Secret, Moved), NoSeat> {
-        let (weight, demand) = self.may_join(now, wanted)?;
+        let (weight, demand) = self.may_join(now, request)?;
         if !self.addresses.has_room(address) {
             return Err(NoSeat::Bye(Bye::Full));
         }
-        let room = self.rooms.find_or_make(wanted.ring);
+        let room = self.rooms.find_or_make(request.ring);
         let secret = self.new_secret();
         let secrets = Secrets { current: SecretHash::of(&secret), previous: None };
-        let identity = LineIdentity { name: wanted.name, secrets, last: None, address, has_spoken: false };
+        let identity = LineIdentity { name: request.name, secrets, last: None, address, has_spoken: false };
         let data = SeatData::line(client, room, identity);
         let joined = self.make_seat(now, room, weight, demand, data);
         match joined {
             Ok((seat, moved)) => {
-                self.rooms.add_seat(&self.scheduler, room, seat, &wanted.name);
+                self.rooms.add_seat(&self.scheduler, room, seat, &request.name);
                 Ok((seat, secret, moved))
             }
             Err(error) => {
@@ -348,7 +348,7 @@ impl Table {
         seat: SeatId,
         fence: Fence,
         answer: &[u8],
-    ) -> Result<Taken, Code> {
+    ) -> Result<AnswerOutcome, Code> {
         if unlikely(fence.epoch.is_some_and(|epoch| epoch != self.epoch)) {
             return Err(Code::StaleTurn);
         }
@@ -357,14 +357,14 @@ impl Table {
                 let turn = holding.turn();
                 if unlikely(holding.is_judged_by_host()) {
                     let _ = holding.judge(now);
-                    return Ok(Taken::Proposed(turn));
+                    return Ok(AnswerOutcome::Proposed(turn));
                 }
                 if let Some(line) = holding.data().line_identity_mut() {
                     line.last = Some(LastAnswer { turn, mark: Mark::of(answer) });
                 }
                 return Ok(match holding.hand_over(now) {
-                    Ok((handed, next)) => Taken::HandedOver(handed, next.client),
-                    Err(moved) => Taken::Accepted(moved),
+                    Ok((handed, next)) => AnswerOutcome::HandedOver(handed, next.client),
+                    Err(moved) => AnswerOutcome::Accepted(moved),
                 });
             }
             Err(refusal) => refusal,
@@ -374,10 +374,10 @@ impl Table {
 
     /// Recognises an answer to an earlier turn that the seat sends again.
     #[cold]
-    fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<Taken> {
+    fn repeated(&self, seat: SeatId, fence: Fence, answer: &[u8]) -> Option<AnswerOutcome> {
         let last = self.scheduler.data(seat)?.line_identity()?.last?;
         let is_same = fence.turn == Some(last.turn.get()) && last.mark == Mark::of(answer);
-        is_same.then_some(Taken::Repeated(last.turn))
+        is_same.then_some(AnswerOutcome::Repeated(last.turn))
     }
 
     /// Notes that no client has `seat` any more. Its place is kept.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::protocol::{ConnectionId, Transport};
 use crate::session::{Name, Token};
-use crate::table::Given;
+use crate::table::AdmissionTerms;
 use crate::turn::Weight;
 
 /// Rules for joining and watching rings. Anything that no rule allows is forbidden.
@@ -99,7 +99,7 @@ impl AccessRules {
 
     /// Returns the terms for a claim by a client whose certificate has these `names`, or the reason for
     /// refusing it.
-    pub(super) fn check(&self, claim: &Claim, names: &[Box<str>]) -> Result<Given, &'static str> {
+    pub(super) fn check(&self, claim: &Claim, names: &[Box<str>]) -> Result<AdmissionTerms, &'static str> {
         let by_token = claim.token.and_then(|token| self.tokens.get(&token));
         let by_names = names.iter().filter_map(|name| self.certificates.get(name));
         let mut rules: Vec<&Rule> = by_token.into_iter().chain(by_names).flatten().collect();
@@ -113,7 +113,7 @@ impl AccessRules {
         if rules.is_empty() {
             return Err("you may not join or watch this ring");
         }
-        let Some(name) = claim.name else { return Ok(Given::default()) };
+        let Some(name) = claim.name else { return Ok(AdmissionTerms::default()) };
         rules.retain(|rule| !rule.watch_only);
         if rules.is_empty() {
             return Err("you may only watch");
@@ -123,7 +123,7 @@ impl AccessRules {
             None => !self.is_owned(claim.ring, name),
         });
         let rule = rule.ok_or("you may not use this name")?;
-        Ok(Given { weight: rule.weight, demand: None, owns_name: rule.name.is_some() })
+        Ok(AdmissionTerms { weight: rule.weight, demand: None, owns_name: rule.name.is_some() })
     }
 
     fn is_owned(&self, ring: Name, name: Name) -> bool {
@@ -283,7 +283,11 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn check(&self, claim: &Claim, transport: Option<&Transport>) -> Result<Given, &'static str> {
+    pub(super) fn check(
+        &self,
+        claim: &Claim,
+        transport: Option<&Transport>,
+    ) -> Result<AdmissionTerms, &'static str> {
         self.rules.check(claim, transport.map_or(&[], |transport| &transport.names))
     }
 }
@@ -317,7 +321,7 @@ mod tests {
         names: &[&str],
         ring: &str,
         wants: Option<&str>,
-    ) -> Result<Given, &'static str> {
+    ) -> Result<AdmissionTerms, &'static str> {
         let names: Vec<Box<str>> = names.iter().map(|&name| name.into()).collect();
         let claim = Claim { ring: name(ring), name: wants.map(name), token: Token::new(shown).map(digest) };
         rules.check(&claim, &names)
@@ -336,11 +340,11 @@ mod tests {
             + &line("viewer", "ring=* watch # a screen")
             + &line("anybody", "ring=main");
         let rules = rules(&text);
-        let given = ask(&rules, STAFF, &[], "lab", Some("ann")).expect("it is hers");
-        assert_eq!((given.weight, given.owns_name), (Weight::new(3), true));
+        let terms = ask(&rules, STAFF, &[], "lab", Some("ann")).expect("it is hers");
+        assert_eq!((terms.weight, terms.owns_name), (Weight::new(3), true));
         assert!(ask(&rules, STAFF, &[], "lab", None).is_ok(), "she may watch, too");
-        let given = ask(&rules, "anybody", &[], "main", Some("zoe")).expect("any name");
-        assert_eq!((given.weight, given.owns_name), (None, false));
+        let terms = ask(&rules, "anybody", &[], "main", Some("zoe")).expect("any name");
+        assert_eq!((terms.weight, terms.owns_name), (None, false));
         for (shown, ring, wants, why) in [
             (STAFF, "lab", Some("bob"), "you may not use this name"),
             (STAFF, "gpu0", Some("ann"), "you may not join or watch this ring"),
@@ -362,7 +366,7 @@ mod tests {
             "cert:Bob ring=main name=bob\ncert:spiffe://example.org/v ring=* watch\ncert:carol ring=*\n\
              cert:spiffe://example.org/d name=dave ring=main\n",
         );
-        assert!(ask(&rules, "", &["bob"], "main", Some("bob")).is_ok_and(|given| given.owns_name));
+        assert!(ask(&rules, "", &["bob"], "main", Some("bob")).is_ok_and(|terms| terms.owns_name));
         assert!(ask(&rules, "", &["x", "carol"], "lab", Some("carol")).is_ok());
         assert!(ask(&rules, "", &["spiffe://example.org/d"], "main", Some("dave")).is_ok());
         assert!(ask(&rules, "", &["spiffe://example.org/v"], "lab", None).is_ok());
@@ -383,7 +387,7 @@ mod tests {
         let text = line(STAFF, "name=ann ring=main weight=3") + &line(STAFF, "name=ann2 ring=lab");
         let rules = rules(&text);
         assert!(ask(&rules, STAFF, &[], "main", Some("ann")).is_ok());
-        assert!(ask(&rules, STAFF, &[], "lab", Some("ann2")).is_ok_and(|given| given.weight.is_none()));
+        assert!(ask(&rules, STAFF, &[], "lab", Some("ann2")).is_ok_and(|terms| terms.weight.is_none()));
         assert!(ask(&rules, STAFF, &[], "lab", Some("ann")).is_err());
     }
 

@@ -8,7 +8,7 @@ use super::{AccessRules, Admit, Framing, TurnConfigError};
 use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Role, Wants};
 use crate::session::{Bye, Name, Reply};
-use crate::table::Given;
+use crate::table::AdmissionTerms;
 use crate::target::Target;
 use crate::time::Now;
 use crate::turn::{HostError, RingId, Rules, SeatId};
@@ -382,8 +382,8 @@ impl TurnServer {
             Wants::Hear(ring) => self.line_watch(id, ring, &admitting.words, links),
             Wants::Seat(mut seating) => {
                 let &Admit { weight, demand, hears, owns_name } = admit;
-                let by_rule = seating.given;
-                seating.given = Given {
+                let by_rule = seating.terms;
+                seating.terms = AdmissionTerms {
                     weight: weight.or(by_rule.weight),
                     demand,
                     owns_name: owns_name || by_rule.owns_name,

@@ -9,7 +9,7 @@ use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Confirm, LineSession, Role, Step};
 use crate::session::undecided::HANDSHAKE;
 use crate::session::{Bye, Code, Content, Extent, Fence, Reply, Request, Unreadable, is_foreign};
-use crate::table::{SeatData, Taken, code_of};
+use crate::table::{AnswerOutcome, SeatData, code_of};
 use crate::time::Now;
 use crate::turn::{Outcome, Refusal, SeatId, TurnNumber};
 use crate::wire::message::{Line, split_payload};
@@ -404,23 +404,23 @@ impl TurnServer {
         }
         self.line_heard_go(id, fence, links)?;
         match self.table.answer(now.instant, seat, fence, answer) {
-            Ok(Taken::HandedOver(handed, next)) => {
+            Ok(AnswerOutcome::HandedOver(handed, next)) => {
                 let is_left = self.apply_hand_over(now, handed, next, (answer, 0), links);
                 if is_left && (!BY_GO || !self.line_owes(id, seat)) {
                     say_now(id, &Reply::Ok { turn: Some(handed.turn), words: None }, links);
                 }
                 Ok(())
             }
-            Ok(Taken::Accepted(moved)) => {
+            Ok(AnswerOutcome::Accepted(moved)) => {
                 let accepted = Accepted { message: answer, name: 0, words: None, replies: 1 };
                 self.apply_move(now, moved, Some(accepted), links);
                 Ok(())
             }
-            Ok(Taken::Proposed(turn)) => {
+            Ok(AnswerOutcome::Proposed(turn)) => {
                 self.propose(seat, turn, answer, answer, 0);
                 Ok(())
             }
-            Ok(Taken::Repeated(turn)) => {
+            Ok(AnswerOutcome::Repeated(turn)) => {
                 self.ledger.counts.repeated += 1;
                 if let Some(session) = self.line(id) {
                     session.settle();

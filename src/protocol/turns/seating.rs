@@ -12,7 +12,7 @@ use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Admitting, Confirm, LineSession, Role, Seating, Wants};
 use crate::session::raw::Trial;
 use crate::session::{Bye, Join, Name, Reply, ReportedState, Secret, Token};
-use crate::table::{Given, LineIdentity, NoSeat, RoomId, SeatData, Wanted};
+use crate::table::{AdmissionTerms, JoinRequest, LineIdentity, NoSeat, RoomId, SeatData};
 use crate::time::Now;
 use crate::turn::{SeatId, SeatState, SeatView, TurnNumber};
 
@@ -24,13 +24,13 @@ impl TurnServer {
         join: &Join<'_>,
         links: &mut Links,
     ) -> Result<(), No> {
-        let Some(given) = self.line_access(now, id, join.ring, Some(join.name), join.token, links) else {
+        let Some(terms) = self.line_access(now, id, join.ring, Some(join.name), join.token, links) else {
             return Ok(());
         };
-        let seating = Seating { given, ..Seating::of(join) };
+        let seating = Seating { terms, ..Seating::of(join) };
         if join.resume.is_none() {
             // A refusal that leaves the connection open must come before the host is asked.
-            if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &wanted(&seating)) {
+            if let Err(NoSeat::No(code, why)) = self.table.may_join(now.instant, &join_request(&seating)) {
                 return Err((code, Some(why)));
             }
         }
@@ -52,13 +52,13 @@ impl TurnServer {
         name: Option<Name>,
         token: Option<Token<'_>>,
         links: &mut Links,
-    ) -> Option<Given> {
-        let Some(access) = &mut self.access else { return Some(Given::default()) };
+    ) -> Option<AdmissionTerms> {
+        let Some(access) = &mut self.access else { return Some(AdmissionTerms::default()) };
         let claim = Claim { ring, name, token: token.map(access::digest) };
         match access.check(&claim, links.transport(id)) {
-            Ok(given) => {
+            Ok(terms) => {
                 access.admitted.insert(id, claim);
-                Some(given)
+                Some(terms)
             }
             Err(why) => {
                 self.forbid(now, id, why, links);
@@ -92,9 +92,9 @@ impl TurnServer {
         links: &mut Links,
     ) -> Result<(), No> {
         let address = address_of(id, links);
-        let wanted = wanted(seating);
+        let request = join_request(seating);
         // Only a client that will get a seat may cost another one its place.
-        if self.table.may_join(now.instant, &wanted).is_ok() {
+        if self.table.may_join(now.instant, &request).is_ok() {
             // A seat whose client was never told about it, or whose name now belongs to another client.
             if let Some(before) = self.table.seat_named(&seating.ring, &seating.name) {
                 self.retire_seat(now, before, links);
@@ -104,7 +104,7 @@ impl TurnServer {
                 self.make_room(now, &seating.ring, links);
             }
         }
-        match self.table.join(now.instant, id, address, &wanted) {
+        match self.table.join(now.instant, id, address, &request) {
             Ok((seat, secret, moved)) => {
                 self.note_joined(seat);
                 let hears = self.line_seated(id, seat, seating, secret, words, links);
@@ -357,9 +357,9 @@ impl TurnServer {
     }
 }
 
-fn wanted(seating: &Seating) -> Wanted {
-    let &Seating { name, ring, weight, demand, given, .. } = seating;
-    Wanted { name, ring, weight, demand, given }
+fn join_request(seating: &Seating) -> JoinRequest {
+    let &Seating { name, ring, weight, demand, terms, .. } = seating;
+    JoinRequest { name, ring, weight, demand, terms }
 }
 
 pub(super) fn address_of(id: ConnectionId, links: &Links) -> IpAddr {

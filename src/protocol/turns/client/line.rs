@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{Level, info};
 
-use super::player::{Cx, Player};
+use super::player::{Context, Player};
 use super::{Bearer, CommandError, End};
 use crate::session::{Epoch, Fence, Join, Request, Secret};
 use crate::time::{Instant, earlier};
@@ -68,7 +68,7 @@ impl LineWire {
         earlier(earlier(complain_at, welcome_by), earlier(ping_at, leave_by))
     }
 
-    pub(super) fn handle_timeout(&mut self, me: &Player, cx: &mut Cx<'_>) {
+    pub(super) fn handle_timeout(&mut self, me: &Player, cx: &mut Context<'_>) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= cx.now.instant);
         if is_due(self.link.leave_by) {
             self.link.leave_by = None;
@@ -103,7 +103,7 @@ impl LineWire {
     }
 
     /// Starts on a new connection to the server; `is_private` if no third party can read it.
-    pub(super) fn open(&mut self, me: &mut Player, cx: &mut Cx<'_>, is_private: bool) {
+    pub(super) fn open(&mut self, me: &mut Player, cx: &mut Context<'_>, is_private: bool) {
         let may_show_secrets = is_private || me.config.allow_plaintext_secrets;
         if me.config.token.is_some() && !may_show_secrets {
             log_line!(
@@ -148,7 +148,7 @@ impl LineWire {
     }
 
     /// Sends a `PING`.
-    pub(super) fn ping(&mut self, me: &Player, cx: &mut Cx<'_>) {
+    pub(super) fn ping(&mut self, me: &Player, cx: &mut Context<'_>) {
         me.say(cx, &Request::Ping);
         if self.link.pings.is_empty() {
             self.link.ping_at = me.next_ping(cx);
@@ -166,13 +166,13 @@ impl LineWire {
     }
 
     /// Answers the turn, now or as soon as it is known to be still held.
-    pub(super) fn answer(&self, me: &mut Player, cx: &mut Cx<'_>, answer: &[u8]) {
+    pub(super) fn answer(&self, me: &mut Player, cx: &mut Context<'_>, answer: &[u8]) {
         if me.hold.set_answer(answer, me.can_send(cx.links)) {
             self.send_answer(me, cx);
         }
     }
 
-    pub(super) fn send_answer(&self, me: &Player, cx: &mut Cx<'_>) {
+    pub(super) fn send_answer(&self, me: &Player, cx: &mut Context<'_>) {
         let Some(((epoch, turn), id)) = me.hold.turn().and_then(|turn| turn.fence).zip(me.connection) else {
             return;
         };
@@ -182,20 +182,20 @@ impl LineWire {
     }
 
     /// Gives up the turn, now or as soon as it is known to be still held.
-    pub(super) fn pass(&self, me: &mut Player, cx: &mut Cx<'_>) {
+    pub(super) fn pass(&self, me: &mut Player, cx: &mut Context<'_>) {
         if me.hold.pass(me.can_send(cx.links)) {
             self.send_pass(me, cx);
         }
     }
 
-    pub(super) fn send_pass(&self, me: &Player, cx: &mut Cx<'_>) {
+    pub(super) fn send_pass(&self, me: &Player, cx: &mut Context<'_>) {
         let turn = me.hold.turn().and_then(|turn| turn.number()).map(TurnNumber::get);
         me.say(cx, &Request::Pass { turn });
     }
 
     /// Restarts the time of the turn. The ping in front of it shows which `GO` is the reply: see
     /// [`TurnClient::sure_until`](super::TurnClient::sure_until).
-    pub(super) fn renew(&mut self, me: &Player, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+    pub(super) fn renew(&mut self, me: &Player, cx: &mut Context<'_>) -> Result<(), CommandError> {
         if !me.hold.is_known_here() || !me.can_send(cx.links) {
             return Err(CommandError::NotConnected);
         }
@@ -205,19 +205,19 @@ impl LineWire {
         Ok(())
     }
 
-    pub(super) fn ask(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+    pub(super) fn ask(&mut self, me: &mut Player, cx: &mut Context<'_>) {
         self.intent = Some(Intent::Ask);
         self.say_wish(me, cx);
     }
 
     /// Lets the seat rest, which also gives up its turn.
-    pub(super) fn rest(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+    pub(super) fn rest(&mut self, me: &mut Player, cx: &mut Context<'_>) {
         self.intent = Some(Intent::Rest);
         me.hold.pass(false);
         self.say_wish(me, cx);
     }
 
-    pub(super) fn say_wish(&self, me: &mut Player, cx: &mut Cx<'_>) {
+    pub(super) fn say_wish(&self, me: &mut Player, cx: &mut Context<'_>) {
         match self.intent.filter(|_| self.link.is_joined) {
             Some(Intent::Ask) => me.say(cx, &Request::Ask),
             Some(Intent::Rest) => {
@@ -229,14 +229,14 @@ impl LineWire {
     }
 
     /// Gives the seat up, or stops watching, as soon as there is a connection.
-    pub(super) fn leave(&self, me: &Player, cx: &mut Cx<'_>) {
+    pub(super) fn leave(&self, me: &Player, cx: &mut Context<'_>) {
         if self.link.is_joined {
             me.say(cx, &Request::Leave);
         }
     }
 
     /// Drains: a client that has joined leaves, and waits a while for the reply.
-    pub(super) fn drain(&mut self, me: &Player, cx: &mut Cx<'_>) {
+    pub(super) fn drain(&mut self, me: &Player, cx: &mut Context<'_>) {
         if !self.link.is_joined {
             return me.close(cx);
         }

@@ -38,7 +38,7 @@ pub use config::{Bearer, ClientConfig, ConfigError, InvalidToken, SeatRequest};
 pub use event::{AnswerStatus, ClientEvent, End, Farewell, Heard, News, Welcome};
 pub use hold::ClientTurn;
 use line::LineWire;
-use player::{Cx, Player};
+use player::{Context, Player};
 use raw::RawWire;
 
 use crate::protocol::{ConnectionMap, DialId, Links};
@@ -231,11 +231,11 @@ impl TurnClient {
         now: Now,
         id: ClientId,
         links: &mut Links,
-        act: impl FnOnce(&mut Client, &mut Cx<'_>) -> R,
+        act: impl FnOnce(&mut Client, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let TurnClient { clients, events, timers, .. } = self;
         let client = clients.get_mut(id.slot as usize).filter(|found| found.player.id == id)?;
-        let result = act(client, &mut Cx { now, links, events });
+        let result = act(client, &mut Context { now, links, events });
         if let Wire::Line(line) = &client.wire {
             timers.set(&mut client.alarm, id, line.next_deadline());
         }
@@ -248,7 +248,7 @@ impl TurnClient {
         now: Now,
         id: ClientId,
         links: &mut Links,
-        act: impl FnOnce(&mut Client, &mut Cx<'_>) -> Result<R, CommandError>,
+        act: impl FnOnce(&mut Client, &mut Context<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         let is_draining = self.is_draining;
         let result = self.with(now, id, links, |client, cx| {

@@ -10,13 +10,13 @@ use crate::session::Request;
 use crate::time::{Instant, Now};
 
 /// The surroundings of a client: the time, the connections and the host.
-pub(super) struct Cx<'a> {
+pub(super) struct Context<'a> {
     pub(super) now: Now,
     pub(super) links: &'a mut Links,
     pub(super) events: &'a mut VecDeque<ClientEvent>,
 }
 
-impl Cx<'_> {
+impl Context<'_> {
     /// Returns the time `ms` milliseconds from now.
     pub(super) fn in_ms(&self, ms: u64) -> Instant {
         self.now.instant + Duration::from_millis(ms)
@@ -50,7 +50,7 @@ impl Player {
         }
     }
 
-    pub(super) fn tell(&self, cx: &mut Cx<'_>, news: impl Into<Option<News>>) {
+    pub(super) fn tell(&self, cx: &mut Context<'_>, news: impl Into<Option<News>>) {
         cx.events.extend(news.into().map(|news| ClientEvent { client: self.id, news }));
     }
 
@@ -59,7 +59,7 @@ impl Player {
         self.connection.is_some_and(|id| links.is_open(id))
     }
 
-    pub(super) fn say(&self, cx: &mut Cx<'_>, request: &Request<'_>) {
+    pub(super) fn say(&self, cx: &mut Context<'_>, request: &Request<'_>) {
         if let Some(id) = self.connection {
             request.encode(cx.links.draft());
             cx.links.send_draft(id);
@@ -67,33 +67,33 @@ impl Player {
     }
 
     /// Returns when the next ping is due, after one now.
-    pub(super) fn next_ping(&self, cx: &Cx<'_>) -> Option<Instant> {
+    pub(super) fn next_ping(&self, cx: &Context<'_>) -> Option<Instant> {
         // Never at once, or the loop would ping again and again without end.
         self.config.ping_interval.map(|interval| cx.now.instant + interval.max(Duration::from_millis(1)))
     }
 
     /// Closes the connection after writing its queue. The driver dials again.
-    pub(super) fn close(&self, cx: &mut Cx<'_>) {
+    pub(super) fn close(&self, cx: &mut Context<'_>) {
         if let Some(id) = self.connection {
             cx.links.close(id);
         }
     }
 
     /// Closes the connection at once. The driver dials again.
-    pub(super) fn abort(&self, cx: &mut Cx<'_>) {
+    pub(super) fn abort(&self, cx: &mut Context<'_>) {
         if let Some(id) = self.connection {
             cx.links.abort(id);
         }
     }
 
     /// Ends the turn for good.
-    pub(super) fn end_turn(&mut self, cx: &mut Cx<'_>, status: AnswerStatus) {
+    pub(super) fn end_turn(&mut self, cx: &mut Context<'_>, status: AnswerStatus) {
         let news = self.hold.end(status, None);
         self.tell(cx, news);
     }
 
     /// Gives up, for good.
-    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, why: End) {
+    pub(super) fn give_up(&mut self, cx: &mut Context<'_>, why: End) {
         self.end_turn(cx, AnswerStatus::Unknown);
         self.end = Some(why);
         self.tell(cx, News::Ended { why, dial: self.dial });

@@ -3,7 +3,7 @@
 //! The server confirms nothing. So an answer counts once it is written, it is never sent twice, and a turn
 //! ends with its connection.
 
-use super::player::{Cx, Player};
+use super::player::{Context, Player};
 use super::{AnswerStatus, ClientTurn, End, News};
 use crate::session::Redacted;
 
@@ -46,7 +46,7 @@ fn signal(bytes: &[u8]) -> Signal {
 
 impl RawWire {
     /// Handles all complete signals. Returns how many bytes they took.
-    pub(super) fn handle_bytes(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
+    pub(super) fn handle_bytes(&mut self, me: &mut Player, cx: &mut Context<'_>, bytes: &[u8]) -> usize {
         // The server sends the next `GO` only after it has read the answer, so the answer has been written
         // even if we have not noticed yet.
         self.note_written(me, cx);
@@ -71,13 +71,13 @@ impl RawWire {
         }
     }
 
-    fn confirm(&self, me: &Player, cx: &mut Cx<'_>) {
+    fn confirm(&self, me: &Player, cx: &mut Context<'_>) {
         if let Some(id) = me.connection {
             cx.links.confirm(id);
         }
     }
 
-    fn wonder(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
+    fn wonder(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
         if !std::mem::replace(&mut self.is_puzzled, true) {
             let said = Redacted::beginning(bytes);
             log_line!(
@@ -89,7 +89,7 @@ impl RawWire {
     }
 
     /// Handles a `GO`. At most one is unanswered, so another one changes nothing.
-    fn go(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+    fn go(&mut self, me: &mut Player, cx: &mut Context<'_>) {
         self.confirm(me, cx);
         match me.hold.turn() {
             None => self.grant(me, cx),
@@ -97,7 +97,7 @@ impl RawWire {
         }
     }
 
-    fn grant(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+    fn grant(&mut self, me: &mut Player, cx: &mut Context<'_>) {
         self.granted += 1;
         let turn = ClientTurn { client: me.id, fence: None, deadline: None, nth: self.granted };
         me.hold.go(turn);
@@ -106,7 +106,7 @@ impl RawWire {
 
     /// Answers the turn. Returns whether the answer is queued, in which case the caller has to call
     /// [`note_written`](Self::note_written).
-    pub(super) fn answer(&mut self, me: &mut Player, cx: &mut Cx<'_>, answer: &[u8]) -> bool {
+    pub(super) fn answer(&mut self, me: &mut Player, cx: &mut Context<'_>, answer: &[u8]) -> bool {
         let can_send = me.can_send(cx.links);
         if let Some(id) = me.connection
             && let Some(seat) = me.config.seat
@@ -119,13 +119,13 @@ impl RawWire {
     }
 
     /// Gives up the turn by closing the connection, because the raw framing has no message for that.
-    pub(super) fn pass(&self, me: &mut Player, cx: &mut Cx<'_>) {
+    pub(super) fn pass(&self, me: &mut Player, cx: &mut Context<'_>) {
         me.hold.pass(false);
         me.abort(cx);
     }
 
     /// Accepts the answer once it is written. Returns whether nothing is being written any more.
-    pub(super) fn note_written(&mut self, me: &mut Player, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn note_written(&mut self, me: &mut Player, cx: &mut Context<'_>) -> bool {
         let (Some(id), Some(mark)) = (me.connection, self.queued) else { return true };
         if !cx.links.is_written(id, mark) {
             return false;
@@ -141,7 +141,7 @@ impl RawWire {
     }
 
     /// Handles the end of the connection. Part of the answer may have been written.
-    pub(super) fn disconnect(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+    pub(super) fn disconnect(&mut self, me: &mut Player, cx: &mut Context<'_>) {
         self.has_next_go = false;
         self.note_written(me, cx);
         *self = RawWire { granted: self.granted, ..RawWire::default() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::hold::Go;
 use super::line::{Intent, LineWire};
-use super::player::{Cx, Player};
+use super::player::{Context, Player};
 use super::{AnswerStatus, ClientTurn, End, Farewell, Heard, News, Welcome};
 use crate::session::{Bye, Code, Epoch, How, Redacted, Reply, Secret};
 use crate::time::Instant;
@@ -42,7 +42,7 @@ struct Refusal<'a> {
 
 impl LineWire {
     /// Handles all complete messages in `bytes`. Returns how many bytes they took.
-    pub(super) fn handle_bytes(&mut self, me: &mut Player, cx: &mut Cx<'_>, bytes: &[u8]) -> usize {
+    pub(super) fn handle_bytes(&mut self, me: &mut Player, cx: &mut Context<'_>, bytes: &[u8]) -> usize {
         let mut used = 0;
         while let Some(id) = me.connection.filter(|&id| cx.links.may_go_on(id)) {
             match take(&bytes[used..], me) {
@@ -60,7 +60,7 @@ impl LineWire {
         used
     }
 
-    fn handle_message(&mut self, me: &mut Player, cx: &mut Cx<'_>, line: &str, payload: Option<&[u8]>) {
+    fn handle_message(&mut self, me: &mut Player, cx: &mut Context<'_>, line: &str, payload: Option<&[u8]>) {
         match Reply::parse(line, payload) {
             Some(Reply::Welcome { seat, epoch, resume, last, judging, .. }) if me.config.seat.is_some() => {
                 self.welcomed(me, cx, &Seated { seat, epoch, secret: resume, last, judging });
@@ -106,7 +106,7 @@ impl LineWire {
     }
 
     /// Notes that the server has answered the hello.
-    fn joined(&mut self, me: &Player, cx: &mut Cx<'_>) {
+    fn joined(&mut self, me: &Player, cx: &mut Context<'_>) {
         self.link.is_joined = true;
         (self.link.complain_at, self.link.welcome_by) = (None, None);
         self.link.ping_at = me.next_ping(cx);
@@ -124,7 +124,7 @@ impl LineWire {
     /// After a resumption, `GO` or `WAIT` follows at once, or neither if the seat rests. The ping resolves
     /// this: once its `PONG` is here, neither will come. It also shows the server that the new secret has
     /// arrived.
-    fn welcomed(&mut self, me: &mut Player, cx: &mut Cx<'_>, seated: &Seated) {
+    fn welcomed(&mut self, me: &mut Player, cx: &mut Context<'_>, seated: &Seated) {
         let &Seated { seat, epoch, last, judging, .. } = seated;
         let had = self.seat.replace((epoch, seated.secret));
         let is_resumed = std::mem::take(&mut self.link.asked_back) && had.is_some_and(|had| had.0 == epoch);
@@ -148,7 +148,7 @@ impl LineWire {
         }
     }
 
-    fn pong(&mut self, me: &mut Player, cx: &mut Cx<'_>) {
+    fn pong(&mut self, me: &mut Player, cx: &mut Context<'_>) {
         self.link.ponged = self.link.pings.pop_front().or(self.link.ponged);
         self.link.ping_at = me.next_ping(cx);
         if std::mem::take(&mut self.link.is_unsettled) {
@@ -157,7 +157,7 @@ impl LineWire {
         me.tell(cx, News::Pong);
     }
 
-    fn dismissed(&mut self, me: &mut Player, cx: &mut Cx<'_>, code: Bye) {
+    fn dismissed(&mut self, me: &mut Player, cx: &mut Context<'_>, code: Bye) {
         match code {
             Bye::Superseded => me.give_up(cx, End::Superseded),
             Bye::Forbidden => me.give_up(cx, End::Forbidden),
@@ -182,12 +182,12 @@ impl LineWire {
     }
 
     /// Notes a deadline that the server sent after the last ping that it answered.
-    fn note_deadline(&mut self, cx: &Cx<'_>, deadline: Option<Instant>) {
+    fn note_deadline(&mut self, cx: &Context<'_>, deadline: Option<Instant>) {
         let ends = self.link.ponged.zip(deadline);
         self.sure_until = ends.map(|(ponged, deadline)| ponged + (deadline - cx.now.instant));
     }
 
-    fn go(&mut self, me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, deadline: Instant) {
+    fn go(&mut self, me: &mut Player, cx: &mut Context<'_>, turn: TurnNumber, deadline: Instant) {
         self.note_deadline(cx, Some(deadline));
         let fence = self.seat.map(|(epoch, _)| (epoch, turn));
         let turn = ClientTurn { client: me.id, fence, deadline: Some(deadline), nth: 0 };
@@ -205,13 +205,19 @@ impl LineWire {
     }
 
     /// Returns whether that answer was on its way.
-    fn accepted(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, words: Option<&str>) -> bool {
+    fn accepted(me: &mut Player, cx: &mut Context<'_>, turn: TurnNumber, words: Option<&str>) -> bool {
         let turn = me.hold.accept(Some(turn));
         me.tell(cx, turn.map(|turn| News::Accepted { turn, words: words.map(Into::into) }));
         turn.is_some()
     }
 
-    fn confirmed(&mut self, me: &mut Player, cx: &mut Cx<'_>, turn: Option<TurnNumber>, words: Option<&str>) {
+    fn confirmed(
+        &mut self,
+        me: &mut Player,
+        cx: &mut Context<'_>,
+        turn: Option<TurnNumber>,
+        words: Option<&str>,
+    ) {
         if turn.is_some_and(|turn| Self::accepted(me, cx, turn, words)) {
             return;
         }
@@ -228,7 +234,7 @@ impl LineWire {
     }
 
     /// Handles a `NO`. It ends a turn unless the server says how much longer the turn is held.
-    fn refused(&mut self, me: &mut Player, cx: &mut Cx<'_>, no: &Refusal<'_>) {
+    fn refused(&mut self, me: &mut Player, cx: &mut Context<'_>, no: &Refusal<'_>) {
         // These codes refuse other lines. The answer will still get its own reply.
         let is_of_others = matches!(no.code, Code::Judging | Code::HoldMax);
         let is_stale = matches!(no.code, Code::StaleTurn | Code::NotYourTurn);
@@ -258,7 +264,7 @@ impl LineWire {
     }
 
     /// Handles a `LAPSED`. If the answer is on its way, its own reply will tell its status.
-    fn lapsed(me: &mut Player, cx: &mut Cx<'_>, turn: TurnNumber, how: Option<How>) {
+    fn lapsed(me: &mut Player, cx: &mut Context<'_>, turn: TurnNumber, how: Option<How>) {
         if me.hold.is(turn.get()) && !me.hold.is_answered_here() {
             let over = me.hold.end(AnswerStatus::Refused, how.or(Some(How::Lapsed)));
             me.tell(cx, over);
@@ -268,7 +274,7 @@ impl LineWire {
 
 impl Player {
     /// Settles the turn of an earlier connection, now that the server has had its chance to mention it.
-    fn settle(&mut self, cx: &mut Cx<'_>) {
+    fn settle(&mut self, cx: &mut Context<'_>) {
         let over = self.hold.settle();
         self.tell(cx, over);
     }
