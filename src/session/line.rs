@@ -2,7 +2,7 @@
 
 use super::request::Join;
 use super::{Bye, InvalidHex, Name, Secret, Token};
-use crate::table::{AdmissionTerms, RoomId};
+use crate::table::{AdmissionTerms, NamedRingId};
 use crate::time::{Alarm, Instant, earlier};
 use crate::turn::{Demand, SeatId};
 use crate::wire::message::{Limits, Line, LineError, split_line};
@@ -50,9 +50,9 @@ pub(crate) enum Role {
     /// It waits for the host to admit it.
     Admitting(Box<Admitting>),
     /// It has a seat.
-    Seated { seat: SeatId, hears: Option<RoomId> },
+    Seated { seat: SeatId, hears: Option<NamedRingId> },
     /// It hears a ring without a seat.
-    Hearing(RoomId),
+    Hearing(NamedRingId),
 }
 
 /// The request of a connection that waits for the host's decision.

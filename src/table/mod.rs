@@ -2,7 +2,7 @@
 //! knows no framing.
 
 mod mark;
-mod rooms;
+mod named_rings;
 mod seat;
 
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 pub use mark::Mark;
-pub(crate) use rooms::{Room, RoomId, Rooms};
+pub(crate) use named_rings::{NamedRing, NamedRingId, NamedRings};
 pub use seat::{LastAnswer, SeatData};
 pub(crate) use seat::{LineIdentity, SeatName, Secrets};
 
@@ -28,7 +28,7 @@ use crate::turn::{
 /// The seats of a server, and the rules for taking one.
 pub(crate) struct Table {
     pub(crate) scheduler: Scheduler<SeatData>,
-    pub(crate) rooms: Rooms,
+    pub(crate) named_rings: NamedRings,
     pub(crate) epoch: Epoch,
     /// The epoch as it is written.
     pub(crate) epoch_digits: [u8; 16],
@@ -97,7 +97,7 @@ impl Table {
         let epoch = Epoch::random(&mut entropy);
         Table {
             scheduler,
-            rooms: Rooms::default(),
+            named_rings: NamedRings::default(),
             epoch,
             epoch_digits: epoch.digits(),
             entropy,
@@ -121,34 +121,34 @@ impl Table {
         state: &RingState,
         return_time: Duration,
     ) -> Result<bool, JoinError> {
-        let room = self.rooms.find_or_make(name);
+        let named_ring = self.named_rings.find_or_make(name);
         let seats = state.seats.iter().map(|(&place, &seat)| {
             let SeatValue { name, weight, demand, standing, tag, last, current, used } = seat;
             let secrets = Secrets { current, previous: used };
             let address = Ipv4Addr::UNSPECIFIED.into();
             let identity = LineIdentity { name, secrets, last, address, has_spoken: true };
-            (SeatOrder { place, weight, demand, standing, tag }, SeatData::restored(room, identity))
+            (SeatOrder { place, weight, demand, standing, tag }, SeatData::restored(named_ring, identity))
         });
         let Some((ring, seats)) = self.scheduler.restore(now, &state.ring, seats, return_time)? else {
-            self.rooms.tidy(now, room);
+            self.named_rings.tidy(now, named_ring);
             return Ok(false);
         };
-        self.rooms.set_ring(room, Some(ring));
+        self.named_rings.set_ring(named_ring, Some(ring));
         for (seat, value) in seats.into_iter().zip(state.seats.values()) {
-            self.rooms.add_seat(&self.scheduler, room, seat, &value.name);
+            self.named_rings.add_seat(&self.scheduler, named_ring, seat, &value.name);
             if state.with_ring.contains(&seat.place()) {
-                self.rooms.keep_with_ring(room, seat);
+                self.named_rings.keep_with_ring(named_ring, seat);
             }
         }
         Ok(true)
     }
 
     pub(crate) fn ring_named(&self, name: &Name) -> Option<RingId> {
-        self.rooms.room(self.rooms.find(name)?).ring
+        self.named_rings.get(self.named_rings.find(name)?).ring
     }
 
     pub(crate) fn seat_named(&self, ring: &Name, name: &Name) -> Option<SeatId> {
-        self.rooms.seat_named(&self.scheduler, self.rooms.find(ring)?, name)
+        self.named_rings.seat_named(&self.scheduler, self.named_rings.find(ring)?, name)
     }
 
     pub(crate) fn name_of(&self, seat: SeatId) -> SeatName<'_> {
@@ -156,13 +156,13 @@ impl Table {
     }
 
     pub(crate) fn ring_name(&self, ring: RingId) -> Option<&Name> {
-        Some(&self.rooms.room(self.rooms.of_ring(ring)?).name)
+        Some(&self.named_rings.get(self.named_rings.of_ring(ring)?).name)
     }
 
     /// Returns the rules of a ring, or those that it would have if it existed.
     pub(crate) fn rules_for(&self, name: &Name) -> &Rules {
         let existing = self.ring_named(name).and_then(|ring| self.scheduler.rules(ring));
-        existing.or_else(|| self.rooms.rules(name)).unwrap_or(&self.scheduler.config().rules)
+        existing.or_else(|| self.named_rings.rules(name)).unwrap_or(&self.scheduler.config().rules)
     }
 
     /// Returns the weight and demand of the new seat, or the reason why there is none.
@@ -172,8 +172,9 @@ impl Table {
         let weight = weight.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not give that weight"))?;
         let demand = request.terms.demand.or_else(|| rules.demand(request.demand));
         let demand = demand.ok_or(NoSeat::No(Code::OutOfRange, "this ring does not have that demand"))?;
-        let room = self.rooms.find(&request.ring).map(|room| self.rooms.room(room));
-        if room.is_some_and(|room| room.removed.get(&request.name).is_some_and(|until| *until > now)) {
+        let named_ring = self.named_rings.find(&request.ring).map(|id| self.named_rings.get(id));
+        let removed_until = named_ring.and_then(|named_ring| named_ring.removed.get(&request.name));
+        if removed_until.is_some_and(|until| *until > now) {
             return Err(NoSeat::Bye(Bye::Removed));
         }
         match self.seat_named(&request.ring, &request.name) {
@@ -222,19 +223,19 @@ impl Table {
         if !self.addresses.has_room(address) {
             return Err(NoSeat::Bye(Bye::Full));
         }
-        let room = self.rooms.find_or_make(request.ring);
+        let named_ring = self.named_rings.find_or_make(request.ring);
         let secret = self.new_secret();
         let secrets = Secrets { current: SecretHash::of(&secret), previous: None };
         let identity = LineIdentity { name: request.name, secrets, last: None, address, has_spoken: false };
-        let data = SeatData::line(client, room, identity);
-        let joined = self.make_seat(now, room, weight, demand, data);
+        let data = SeatData::line(client, named_ring, identity);
+        let joined = self.make_seat(now, named_ring, weight, demand, data);
         match joined {
             Ok((seat, moved)) => {
-                self.rooms.add_seat(&self.scheduler, room, seat, &request.name);
+                self.named_rings.add_seat(&self.scheduler, named_ring, seat, &request.name);
                 Ok((seat, secret, moved))
             }
             Err(error) => {
-                self.rooms.tidy(now, room);
+                self.named_rings.tidy(now, named_ring);
                 Err(NoSeat::Bye(bye_of(error)))
             }
         }
@@ -260,13 +261,13 @@ impl Table {
         if !self.addresses.has_room(address) {
             return Err(Bye::Full);
         }
-        let room = self.rooms.find_or_make(ring);
+        let named_ring = self.named_rings.find_or_make(ring);
         let counted = self.addresses.is_limited().then_some(address);
-        let data = SeatData::raw(client, room, counted);
-        match self.make_seat(now, room, Weight::ONE, Demand::Always, data) {
+        let data = SeatData::raw(client, named_ring, counted);
+        match self.make_seat(now, named_ring, Weight::ONE, Demand::Always, data) {
             Ok((seat, moved)) => Ok(RawSeat { seat, is_back: false, moved }),
             Err(error) => {
-                self.rooms.tidy(now, room);
+                self.named_rings.tidy(now, named_ring);
                 Err(bye_of(error))
             }
         }
@@ -275,15 +276,15 @@ impl Table {
     fn make_seat(
         &mut self,
         now: Instant,
-        room: RoomId,
+        named_ring: NamedRingId,
         weight: Weight,
         demand: Demand,
         data: SeatData,
     ) -> Result<(SeatId, Moved), JoinError> {
-        let (ring, is_new) = match self.rooms.room(room).ring {
+        let (ring, is_new) = match self.named_rings.get(named_ring).ring {
             Some(ring) => (ring, false),
             None => {
-                let name = self.rooms.room(room).name;
+                let name = self.named_rings.get(named_ring).name;
                 let rules = self.rules_for(&name).clone();
                 (self.scheduler.make_ring(now, rules)?, true)
             }
@@ -291,7 +292,7 @@ impl Table {
         let address = data.address();
         match self.scheduler.join(now, ring, weight, demand, data) {
             Ok(joined) => {
-                self.rooms.set_ring(room, Some(ring));
+                self.named_rings.set_ring(named_ring, Some(ring));
                 if let Some(address) = address {
                     self.addresses.add(address);
                 }
@@ -408,12 +409,12 @@ impl Table {
             self.addresses.remove(address);
         }
         if let Some(name) = data.name() {
-            self.rooms.remove_seat(data.room, seat, name);
+            self.named_rings.remove_seat(data.named_ring, seat, name);
         }
-        let room = self.rooms.room(data.room);
-        if !self.scheduler.has_ring(seat.ring()) && room.ring == Some(seat.ring()) {
-            self.rooms.set_ring(data.room, None);
-            self.rooms.tidy(now, data.room);
+        let named_ring = self.named_rings.get(data.named_ring);
+        if !self.scheduler.has_ring(seat.ring()) && named_ring.ring == Some(seat.ring()) {
+            self.named_rings.set_ring(data.named_ring, None);
+            self.named_rings.tidy(now, data.named_ring);
         }
     }
 

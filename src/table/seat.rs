@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::mark::Mark;
-use super::rooms::RoomId;
+use super::named_rings::NamedRingId;
 use crate::protocol::ConnectionId;
 use crate::record::SecretHash;
 use crate::session::{Name, RawName};
@@ -14,7 +14,7 @@ use crate::turn::{SeatId, TurnNumber};
 #[derive(Debug)]
 pub struct SeatData {
     pub(crate) client: Option<ConnectionId>,
-    pub(crate) room: RoomId,
+    pub(crate) named_ring: NamedRingId,
     identity: Option<Box<Identity>>,
 }
 
@@ -64,18 +64,18 @@ pub(crate) struct Secrets {
 }
 
 impl SeatData {
-    pub(crate) fn raw(client: ConnectionId, room: RoomId, address: Option<IpAddr>) -> SeatData {
+    pub(crate) fn raw(client: ConnectionId, named_ring: NamedRingId, address: Option<IpAddr>) -> SeatData {
         let identity = address.map(|_| Box::new(Identity::Raw(RawIdentity { name: None, address })));
-        SeatData { client: Some(client), room, identity }
+        SeatData { client: Some(client), named_ring, identity }
     }
 
-    pub(crate) fn line(client: ConnectionId, room: RoomId, identity: LineIdentity) -> SeatData {
-        SeatData { client: Some(client), room, identity: Some(Box::new(Identity::Line(identity))) }
+    pub(crate) fn line(client: ConnectionId, named_ring: NamedRingId, identity: LineIdentity) -> SeatData {
+        SeatData { client: Some(client), named_ring, identity: Some(Box::new(Identity::Line(identity))) }
     }
 
     /// A seat whose client is away since before this server began.
-    pub(crate) fn restored(room: RoomId, identity: LineIdentity) -> SeatData {
-        SeatData { client: None, room, identity: Some(Box::new(Identity::Line(identity))) }
+    pub(crate) fn restored(named_ring: NamedRingId, identity: LineIdentity) -> SeatData {
+        SeatData { client: None, named_ring, identity: Some(Box::new(Identity::Line(identity))) }
     }
 
     /// Returns the connection of the client that has the seat.

@@ -157,14 +157,14 @@ impl TurnServer {
 
     /// Tells the holder and the hearers of a ring about a change to it.
     fn tell_ring(&mut self, ring: RingId, links: &mut Links, reply: impl for<'n> Fn(&'n str) -> Reply<'n>) {
-        let Some(room) = self.table.rooms.of_ring(ring) else { return };
-        let name = self.table.rooms.room(room).name;
+        let Some(named_ring) = self.table.named_rings.of_ring(ring) else { return };
+        let name = self.table.named_rings.get(named_ring).name;
         if let Some((id, _)) = self.line_holder(ring)
-            && !self.table.rooms.room(room).hearers.contains(&id)
+            && !self.table.named_rings.get(named_ring).hearers.contains(&id)
         {
             self.say(id, &reply(name.as_str()), links);
         }
-        self.send_to_hearers(room, &reply(name.as_str()), links);
+        self.send_to_hearers(named_ring, &reply(name.as_str()), links);
     }
 
     /// Sets the rules of the ring `name`, whether or not it exists. Its current turn and seats keep theirs.
@@ -197,7 +197,7 @@ impl TurnServer {
             self.note_ring(ring);
             self.apply_move(now, moved, None, links);
         }
-        self.table.rooms.set_rules(name, rules);
+        self.table.named_rings.set_rules(name, rules);
         Ok(())
     }
 }
@@ -234,10 +234,10 @@ impl TurnServer {
 
     pub(super) fn remove_now(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let Some(data) = self.table.scheduler.data(seat) else { return };
-        let (client, room, name) = (data.client, data.room, data.name().copied());
+        let (client, named_ring, name) = (data.client, data.named_ring, data.name().copied());
         let grace = self.table.scheduler.rules(seat.ring()).map_or(Duration::ZERO, |rules| rules.seat_grace);
         if let Some(name) = name {
-            self.table.rooms.remove_name(now.instant, room, name, now.instant + grace);
+            self.table.named_rings.remove_name(now.instant, named_ring, name, now.instant + grace);
         }
         self.retire_seat(now, seat, links);
         if let Some(id) = client {
@@ -259,9 +259,9 @@ impl TurnServer {
     /// # Ok(()) }
     /// ```
     pub fn lift(&mut self, now: Now, ring: &Name, name: &Name) {
-        if let Some(room) = self.table.rooms.find(ring) {
-            self.table.rooms.room_mut(room).removed.remove(name);
-            self.table.rooms.tidy(now.instant, room);
+        if let Some(named_ring) = self.table.named_rings.find(ring) {
+            self.table.named_rings.get_mut(named_ring).removed.remove(name);
+            self.table.named_rings.tidy(now.instant, named_ring);
         }
     }
 
@@ -466,9 +466,9 @@ impl TurnServer {
     /// ```
     pub fn say_to_ring(&mut self, name: &Name, content: &[u8], links: &mut Links) -> Result<(), HostError> {
         self.may_say(content)?;
-        if let Some(room) = self.table.rooms.find(name) {
+        if let Some(named_ring) = self.table.named_rings.find(name) {
             self.expect_verdict();
-            self.send_to_hearers(room, &Reply::Say { content }, links);
+            self.send_to_hearers(named_ring, &Reply::Say { content }, links);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Confirm, LineSession, UNMARKED};
 use crate::session::raw::{GO, Signal, Trial};
 use crate::session::{Code, How, Reply};
-use crate::table::{RoomId, SeatData, SeatName, Table};
+use crate::table::{NamedRingId, SeatData, SeatName, Table};
 use crate::time::Now;
 use crate::turn::{Ended, Expired, Grant, HandOver, HeldClock, Moved, Outcome, RingId, SeatId, TurnNumber};
 
@@ -93,7 +93,7 @@ impl TurnServer {
                 return false;
             }
         }
-        if unlikely(self.table.rooms.hearing > 0) || unlikely(self.drain != Drain::No) {
+        if unlikely(self.table.named_rings.hearing > 0) || unlikely(self.drain != Drain::No) {
             self.finish_hand_over(now, handed.moved(), answer(), links);
             return false;
         }
@@ -499,9 +499,9 @@ impl TurnServer {
     }
 
     #[inline]
-    fn has_hearers(&self, seat: SeatId) -> Option<RoomId> {
-        let room = self.table.scheduler.data(seat)?.room;
-        (!self.table.rooms.room(room).hearers.is_empty()).then_some(room)
+    fn has_hearers(&self, seat: SeatId) -> Option<NamedRingId> {
+        let named_ring = self.table.scheduler.data(seat)?.named_ring;
+        (!self.table.named_rings.get(named_ring).hearers.is_empty()).then_some(named_ring)
     }
 
     fn announce_end(
@@ -513,8 +513,8 @@ impl TurnServer {
     ) {
         let &Ended { seat, turn, outcome } = ended;
         let Some(data) = gone.or_else(|| self.table.scheduler.data(seat)) else { return };
-        let room = data.room;
-        if likely(self.table.rooms.room(room).hearers.is_empty()) {
+        let named_ring = data.named_ring;
+        if likely(self.table.named_rings.get(named_ring).hearers.is_empty()) {
             return;
         }
         let name = SeatName { seat, name: data.name() }.to_string();
@@ -526,14 +526,14 @@ impl TurnServer {
             Some(answer) => Reply::Turn { name: &name, turn, raw_name, content: answer.content() },
             None => Reply::Skip { name: &name, turn, how: how_of(outcome) },
         };
-        self.send_to_hearers(room, &reply, links);
+        self.send_to_hearers(named_ring, &reply, links);
     }
 
     /// Tells the hearers of a ring about a turn whose holder has been told.
     pub(super) fn announce_begin(&mut self, now: Now, grant: &Grant, links: &mut Links) {
-        let Some(room) = self.has_hearers(grant.seat) else { return };
+        let Some(named_ring) = self.has_hearers(grant.seat) else { return };
         if let Some(outbox) = self.outbox.as_mut().filter(|outbox| !outbox.is_all_durable()) {
-            let hearers = self.table.rooms.room(room).hearers.as_slice();
+            let hearers = self.table.named_rings.get(named_ring).hearers.as_slice();
             outbox.push(Due::Begin(*grant, hearers.into()));
             return;
         }
@@ -542,7 +542,7 @@ impl TurnServer {
             return;
         };
         let name = self.table.name_of(grant.seat).to_string();
-        self.send_to_hearers(room, &Reply::Begin { name: &name, turn, within }, links);
+        self.send_to_hearers(named_ring, &Reply::Begin { name: &name, turn, within }, links);
     }
 
     /// Tells the hearers of its ring what happened to a seat.
@@ -552,17 +552,17 @@ impl TurnServer {
         links: &mut Links,
         reply: impl for<'n> FnOnce(&'n str) -> Reply<'n>,
     ) {
-        if let Some(room) = self.has_hearers(seat) {
+        if let Some(named_ring) = self.has_hearers(seat) {
             let name = self.table.name_of(seat).to_string();
-            self.send_to_hearers(room, &reply(&name), links);
+            self.send_to_hearers(named_ring, &reply(&name), links);
         }
     }
 
     /// Sends a line to everyone who hears a ring.
-    pub(super) fn send_to_hearers(&mut self, room: RoomId, reply: &Reply<'_>, links: &mut Links) {
+    pub(super) fn send_to_hearers(&mut self, named_ring: NamedRingId, reply: &Reply<'_>, links: &mut Links) {
         self.scratch.clear();
         reply.encode(&mut self.scratch);
-        for &hearer in &self.table.rooms.room(room).hearers {
+        for &hearer in &self.table.named_rings.get(named_ring).hearers {
             match &mut self.outbox {
                 Some(outbox) if outbox.holds(hearer, reply) => {
                     let bytes = self.scratch.as_slice().into();
@@ -577,8 +577,8 @@ impl TurnServer {
     pub(super) fn forget(&mut self, now: Now, seat: SeatId, data: &SeatData, links: &mut Links) {
         self.note_gone(seat, data);
         let name = SeatName { seat, name: data.name() }.to_string().into_boxed_str();
-        if !self.table.rooms.room(data.room).hearers.is_empty() {
-            self.send_to_hearers(data.room, &Reply::Left { name: &name }, links);
+        if !self.table.named_rings.get(data.named_ring).hearers.is_empty() {
+            self.send_to_hearers(data.named_ring, &Reply::Left { name: &name }, links);
         }
         self.table.forget(now.instant, seat, data);
         match &mut self.outbox {

@@ -8,7 +8,7 @@ use crate::record::{
     Change, HostValue, Key, MetaValue, Record, RingEntry, RingState, RingValue, SeatValue, State,
 };
 use crate::session::{Bye, Name, Reply};
-use crate::table::{LineIdentity, Room, SeatData};
+use crate::table::{LineIdentity, NamedRing, SeatData};
 use crate::time::{Instant, Now};
 #[cfg(feature = "status")]
 use crate::turn::TurnNumber;
@@ -27,9 +27,9 @@ impl TurnServer {
     /// Notes a new seat, which is kept with its ring if there is room.
     pub(super) fn note_joined(&mut self, seat: SeatId) {
         if self.outbox.is_some()
-            && let Some(room) = self.table.rooms.of_ring(seat.ring())
+            && let Some(named_ring) = self.table.named_rings.of_ring(seat.ring())
         {
-            self.table.rooms.keep_with_ring(room, seat);
+            self.table.named_rings.keep_with_ring(named_ring, seat);
         }
         self.note_seat(seat);
     }
@@ -37,8 +37,8 @@ impl TurnServer {
     /// Notes that recorded state of `seat` and of its ring changes. Raw seats are not recorded.
     pub(super) fn note_seat(&mut self, seat: SeatId) {
         let Some(outbox) = &mut self.outbox else { return };
-        let Some(room) = self.table.rooms.of_ring(seat.ring()) else { return };
-        let Room { name, with_ring, .. } = self.table.rooms.room(room);
+        let Some(named_ring) = self.table.named_rings.of_ring(seat.ring()) else { return };
+        let NamedRing { name, with_ring, .. } = self.table.named_rings.get(named_ring);
         let collecting = outbox.collect();
         collecting.others.insert(Key::Ring(*name));
         if !with_ring.contains(&seat) && self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw()) {
@@ -60,10 +60,10 @@ impl TurnServer {
         }
     }
 
-    /// Notes that `seat`, which was in the room of `data`, is gone.
+    /// Notes that `seat`, which was in the ring of `data`, is gone.
     pub(super) fn note_gone(&mut self, seat: SeatId, data: &SeatData) {
         let Some(outbox) = &mut self.outbox else { return };
-        let Room { name, with_ring, .. } = self.table.rooms.room(data.room);
+        let NamedRing { name, with_ring, .. } = self.table.named_rings.get(data.named_ring);
         let ring = *name;
         let collecting = outbox.collect();
         collecting.others.insert(Key::Ring(ring));
@@ -93,10 +93,12 @@ impl TurnServer {
     pub fn snapshot(&self, now: Now) -> State {
         let mut state = State::new(self.meta());
         for ring in self.table.scheduler.rings() {
-            let Some((room, value)) = self.table.rooms.of_ring(ring).zip(self.ring_value(now, ring)) else {
+            let Some((named_ring, value)) =
+                self.table.named_rings.of_ring(ring).zip(self.ring_value(now, ring))
+            else {
                 continue;
             };
-            let Room { name, with_ring, .. } = self.table.rooms.room(room);
+            let NamedRing { name, with_ring, .. } = self.table.named_rings.get(named_ring);
             let seats = self.table.scheduler.seats_of(ring);
             let seats = seats.filter_map(|view| Some((view.seat.place(), self.seat_value(view.seat)?)));
             let with_ring = with_ring.iter().map(SeatId::place).collect();
@@ -156,12 +158,13 @@ impl TurnServer {
         let seq = outbox.horizon.number();
         for key in &collected.others {
             let Key::Ring(name) = key else { continue };
-            let Some(room) = self.table.rooms.find(name).map(|room| self.table.rooms.room(room)) else {
+            let Some(named_ring) = self.table.named_rings.find(name).map(|id| self.table.named_rings.get(id))
+            else {
                 continue;
             };
-            let Some(ring) = room.ring else { continue };
+            let Some(ring) = named_ring.ring else { continue };
             for seat in self.table.scheduler.take_passed_over(ring) {
-                if !room.with_ring.contains(&seat)
+                if !named_ring.with_ring.contains(&seat)
                     && self.table.scheduler.data(seat).is_some_and(|data| !data.is_raw())
                 {
                     collected.seats.insert(Key::Seat(*name, seat.place()), seat);
@@ -184,7 +187,8 @@ impl TurnServer {
         match key {
             Key::Meta => Some(self.meta().encode()),
             Key::Ring(name) => {
-                let Room { ring, with_ring, .. } = self.table.rooms.room(self.table.rooms.find(name)?);
+                let NamedRing { ring, with_ring, .. } =
+                    self.table.named_rings.get(self.table.named_rings.find(name)?);
                 let seats = with_ring.iter().filter_map(|&seat| Some((seat.place(), self.seat_value(seat)?)));
                 let entry = RingEntry { ring: self.ring_value(now, (*ring)?)?, seats: seats.collect() };
                 Some(entry.encode())
@@ -289,13 +293,15 @@ impl TurnServer {
         hearers: &[ConnectionId],
         links: &mut Links,
     ) {
-        let Some(room) = self.table.scheduler.data(grant.seat).map(|data| data.room) else { return };
+        let Some(named_ring) = self.table.scheduler.data(grant.seat).map(|data| data.named_ring) else {
+            return;
+        };
         let Some((turn, within)) = self.time_left(now, grant.seat).filter(|(turn, _)| *turn == grant.turn)
         else {
             return;
         };
         let name = self.table.name_of(grant.seat).to_string();
-        let still_hear = &self.table.rooms.room(room).hearers;
+        let still_hear = &self.table.named_rings.get(named_ring).hearers;
         for &id in hearers.iter().filter(|id| still_hear.contains(id)) {
             say_now(id, &Reply::Begin { name: &name, turn, within }, links);
         }

@@ -12,7 +12,7 @@ use crate::protocol::{ConnectionId, Links};
 use crate::session::line::{Admitting, Confirm, LineSession, Role, Seating, Wants};
 use crate::session::raw::Trial;
 use crate::session::{Bye, Join, Name, Reply, ReportedState, Secret, Token};
-use crate::table::{AdmissionTerms, JoinRequest, LineIdentity, NoSeat, RoomId, SeatData};
+use crate::table::{AdmissionTerms, JoinRequest, LineIdentity, NamedRingId, NoSeat, SeatData};
 use crate::time::Now;
 use crate::turn::{SeatId, SeatState, SeatView, TurnNumber};
 
@@ -201,7 +201,7 @@ impl TurnServer {
     }
 
     /// Tells the connection about its seat and the others in its ring, and tells hearers about the newcomer.
-    /// Returns the room that the client wants to hear.
+    /// Returns the ring that the client wants to hear.
     fn line_seated(
         &mut self,
         id: ConnectionId,
@@ -210,8 +210,8 @@ impl TurnServer {
         resume: Secret,
         words: &[Box<[u8]>],
         links: &mut Links,
-    ) -> Option<RoomId> {
-        let hears = seating.hears.then(|| self.table.rooms.find_or_make(seating.ring));
+    ) -> Option<NamedRingId> {
+        let hears = seating.hears.then(|| self.table.named_rings.find_or_make(seating.ring));
         self.line_become(id, Role::Seated { seat, hears });
         if let Some(session) = self.line(id).filter(|_| seating.confirms_by_go) {
             session.confirm = Confirm::ByGo { is_owed: false };
@@ -230,17 +230,17 @@ impl TurnServer {
         };
         self.say(id, &welcome, links);
         self.report(TurnEvent::Seated { seat, connection: id });
-        if let Some(room) = hears {
-            self.say_roster(id, room, links);
+        if let Some(named_ring) = hears {
+            self.say_roster(id, named_ring, links);
         }
         self.line_welcomed(id, words, links);
         hears
     }
 
-    /// Makes the client on `id` a hearer of `room`, if there is one.
-    fn line_hears(&mut self, id: ConnectionId, room: Option<RoomId>) {
-        if let Some(room) = room {
-            self.table.rooms.add_hearer(room, id);
+    /// Makes the client on `id` a hearer of `named_ring`, if there is one.
+    fn line_hears(&mut self, id: ConnectionId, named_ring: Option<NamedRingId>) {
+        if let Some(named_ring) = named_ring {
+            self.table.named_rings.add_hearer(named_ring, id);
         }
     }
 
@@ -283,26 +283,27 @@ impl TurnServer {
         words: &[Box<[u8]>],
         links: &mut Links,
     ) {
-        let room = self.table.rooms.find_or_make(ring);
-        let turn = TurnNumber::new(self.table.scheduler.last_turn(self.table.rooms.room(room).ring));
-        self.line_become(id, Role::Hearing(room));
+        let named_ring = self.table.named_rings.find_or_make(ring);
+        let turn =
+            TurnNumber::new(self.table.scheduler.last_turn(self.table.named_rings.get(named_ring).ring));
+        self.line_become(id, Role::Hearing(named_ring));
         let watching = Reply::Watching { ring: ring.as_str(), epoch: self.table.epoch, turn };
         self.say(id, &watching, links);
-        self.say_roster(id, room, links);
+        self.say_roster(id, named_ring, links);
         self.line_welcomed(id, words, links);
-        self.line_hears(id, Some(room));
+        self.line_hears(id, Some(named_ring));
     }
 
     /// Tells a new hearer about the seats of a ring.
-    fn say_roster(&mut self, id: ConnectionId, room: RoomId, links: &mut Links) {
-        let room = self.table.rooms.room(room);
-        let seats = room.ring.map(|ring| self.table.scheduler.roster(ring)).unwrap_or_default();
+    fn say_roster(&mut self, id: ConnectionId, named_ring: NamedRingId, links: &mut Links) {
+        let named_ring = self.table.named_rings.get(named_ring);
+        let seats = named_ring.ring.map(|ring| self.table.scheduler.roster(ring)).unwrap_or_default();
         for view in seats.iter().take(self.config.roster_max) {
             let name = self.table.name_of(view.seat).to_string();
             say(&mut self.outbox, id, &seat_line(&name, view), links);
         }
         let seats = seats.len();
-        say(&mut self.outbox, id, &Reply::Seats { ring: room.name.as_str(), seats }, links);
+        say(&mut self.outbox, id, &Reply::Seats { ring: named_ring.name.as_str(), seats }, links);
     }
 
     /// Gives up a seat, which ends its turn. If its answer is being judged, this waits for the verdict.
@@ -329,17 +330,17 @@ impl TurnServer {
         match session.role {
             Role::Newcomer { .. } | Role::Admitting(_) => {}
             Role::Seated { seat, hears } => {
-                if let Some(room) = hears {
-                    self.table.rooms.remove_hearer(room, id);
+                if let Some(named_ring) = hears {
+                    self.table.named_rings.remove_hearer(named_ring, id);
                 }
                 self.unseat(now, id, seat, links);
-                if let Some(room) = hears {
-                    self.table.rooms.tidy(now.instant, room);
+                if let Some(named_ring) = hears {
+                    self.table.named_rings.tidy(now.instant, named_ring);
                 }
             }
-            Role::Hearing(room) => {
-                self.table.rooms.remove_hearer(room, id);
-                self.table.rooms.tidy(now.instant, room);
+            Role::Hearing(named_ring) => {
+                self.table.named_rings.remove_hearer(named_ring, id);
+                self.table.named_rings.tidy(now.instant, named_ring);
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::turn::{RingId, Rules, Scheduler, SeatId};
 /// The name of a ring, and everything that depends on it. It exists while the ring does, or while a
 /// connection hears it.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct NamedRing {
     pub(crate) name: Name,
     pub(crate) ring: Option<RingId>,
     /// The slots of the seats that were joined under a name, including those that are away. The name itself
@@ -25,45 +25,46 @@ pub(crate) struct Room {
     seats: HashTable<u32>,
     /// Those that are kept [in the ring's entry](crate::record::RingEntry) of a store, by ascending place.
     pub(crate) with_ring: Vec<SeatId>,
-    /// See [`Rooms::add_hearer`].
+    /// See [`NamedRings::add_hearer`].
     pub(crate) hearers: Vec<ConnectionId>,
     /// Names that the host removed, and until when they are refused.
     pub(crate) removed: HashMap<Name, Instant>,
 }
 
-/// Identifies a room while it exists.
+/// Identifies a named ring while it exists. A [`RingId`] does not: a name can have hearers before and after
+/// its ring exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RoomId(u32);
+pub(crate) struct NamedRingId(u32);
 
-impl RoomId {
+impl NamedRingId {
     fn slot(self) -> usize {
         self.0 as usize
     }
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Rooms {
-    rooms: Slab<Room>,
-    by_name: HashMap<Name, RoomId>,
-    by_ring: HashMap<RingId, RoomId>,
-    /// Hearers of all rooms, so that a turn without any costs one test.
+pub(crate) struct NamedRings {
+    rings: Slab<NamedRing>,
+    by_name: HashMap<Name, NamedRingId>,
+    by_ring: HashMap<RingId, NamedRingId>,
+    /// Hearers of all rings together, so that a turn without any costs one test.
     pub(crate) hearing: usize,
     /// The rules that the host set for rings by name, whether or not they exist.
     rules: HashMap<Name, Rules>,
     secret: RandomState,
-    /// The times at which names of removed seats may be taken again, with their rooms, in the order of the
-    /// removals.
+    /// The times at which names of removed seats may be taken again, with the names of their rings, in the
+    /// order of the removals.
     removals: VecDeque<(Instant, Name)>,
 }
 
-impl Rooms {
-    pub(crate) fn find(&self, name: &Name) -> Option<RoomId> {
+impl NamedRings {
+    pub(crate) fn find(&self, name: &Name) -> Option<NamedRingId> {
         self.by_name.get(name).copied()
     }
 
-    pub(crate) fn find_or_make(&mut self, name: Name) -> RoomId {
+    pub(crate) fn find_or_make(&mut self, name: Name) -> NamedRingId {
         *self.by_name.entry(name).or_insert_with(|| {
-            let room = Room {
+            let named_ring = NamedRing {
                 name,
                 ring: None,
                 seats: HashTable::new(),
@@ -71,26 +72,27 @@ impl Rooms {
                 hearers: Vec::new(),
                 removed: HashMap::new(),
             };
-            RoomId(u32::try_from(self.rooms.insert(room)).expect("fewer than 2^32 rooms"))
+            NamedRingId(u32::try_from(self.rings.insert(named_ring)).expect("fewer than 2^32 named rings"))
         })
     }
 
-    pub(crate) fn room(&self, id: RoomId) -> &Room {
-        &self.rooms[id.slot()]
+    /// Returns a named ring, which must still exist.
+    pub(crate) fn get(&self, id: NamedRingId) -> &NamedRing {
+        &self.rings[id.slot()]
     }
 
-    pub(crate) fn room_mut(&mut self, id: RoomId) -> &mut Room {
-        &mut self.rooms[id.slot()]
+    pub(crate) fn get_mut(&mut self, id: NamedRingId) -> &mut NamedRing {
+        &mut self.rings[id.slot()]
     }
 
-    /// Returns the seat in the room that was joined under `name`.
+    /// Returns the seat in the ring that was joined under `name`.
     pub(crate) fn seat_named(
         &self,
         scheduler: &Scheduler<SeatData>,
-        id: RoomId,
+        id: NamedRingId,
         name: &Name,
     ) -> Option<SeatId> {
-        let Room { seats, ring, .. } = self.room(id);
+        let NamedRing { seats, ring, .. } = self.get(id);
         let ring = (*ring)?;
         let is_named = |&slot: &u32| name_in(scheduler, ring, slot) == Some(name);
         let slot = seats.find(self.secret.hash_one(name), is_named)?;
@@ -101,7 +103,7 @@ impl Rooms {
     pub(crate) fn add_seat(
         &mut self,
         scheduler: &Scheduler<SeatData>,
-        id: RoomId,
+        id: NamedRingId,
         seat: SeatId,
         name: &Name,
     ) {
@@ -111,41 +113,41 @@ impl Rooms {
             debug_assert!(name.is_some(), "a seat that is retired is removed before another one joins");
             name.map_or(0, |name| secret.hash_one(name))
         };
-        self.rooms[id.slot()].seats.insert_unique(secret.hash_one(name), seat.slot(), hash);
+        self.rings[id.slot()].seats.insert_unique(secret.hash_one(name), seat.slot(), hash);
     }
 
     /// Keeps a seat in the entry of its ring, if that has room.
-    pub(crate) fn keep_with_ring(&mut self, id: RoomId, seat: SeatId) {
-        let with_ring = &mut self.rooms[id.slot()].with_ring;
+    pub(crate) fn keep_with_ring(&mut self, id: NamedRingId, seat: SeatId) {
+        let with_ring = &mut self.rings[id.slot()].with_ring;
         if with_ring.len() < SEATS_WITH_RING_MAX {
             with_ring.push(seat);
         }
     }
 
     /// Forgets a seat that was joined under `name`.
-    pub(crate) fn remove_seat(&mut self, id: RoomId, seat: SeatId, name: &Name) {
+    pub(crate) fn remove_seat(&mut self, id: NamedRingId, seat: SeatId, name: &Name) {
         let is_it = |&slot: &u32| slot == seat.slot();
-        self.rooms[id.slot()].with_ring.retain(|kept| *kept != seat);
-        match self.rooms[id.slot()].seats.find_entry(self.secret.hash_one(name), is_it) {
+        self.rings[id.slot()].with_ring.retain(|kept| *kept != seat);
+        match self.rings[id.slot()].seats.find_entry(self.secret.hash_one(name), is_it) {
             Ok(entry) => drop(entry.remove()),
             Err(_) => debug_assert!(false, "{seat} was added when it was joined"),
         }
     }
 
-    /// Adds `id` to the hearers of the room.
-    pub(crate) fn add_hearer(&mut self, room: RoomId, id: ConnectionId) {
-        self.rooms[room.slot()].hearers.push(id);
+    /// Adds `id` to the hearers of the ring.
+    pub(crate) fn add_hearer(&mut self, named_ring: NamedRingId, id: ConnectionId) {
+        self.rings[named_ring.slot()].hearers.push(id);
         self.hearing += 1;
     }
 
-    pub(crate) fn remove_hearer(&mut self, room: RoomId, id: ConnectionId) {
-        let hearers = &mut self.rooms[room.slot()].hearers;
+    pub(crate) fn remove_hearer(&mut self, named_ring: NamedRingId, id: ConnectionId) {
+        let hearers = &mut self.rings[named_ring.slot()].hearers;
         let before = hearers.len();
         hearers.retain(|&hearer| hearer != id);
         self.hearing -= before - hearers.len();
     }
 
-    pub(crate) fn of_ring(&self, ring: RingId) -> Option<RoomId> {
+    pub(crate) fn of_ring(&self, ring: RingId) -> Option<NamedRingId> {
         self.by_ring.get(&ring).copied()
     }
 
@@ -157,9 +159,9 @@ impl Rooms {
         self.rules.insert(name, rules);
     }
 
-    pub(crate) fn set_ring(&mut self, id: RoomId, ring: Option<RingId>) {
-        let room = &mut self.rooms[id.slot()];
-        if let Some(before) = std::mem::replace(&mut room.ring, ring) {
+    pub(crate) fn set_ring(&mut self, id: NamedRingId, ring: Option<RingId>) {
+        let named_ring = &mut self.rings[id.slot()];
+        if let Some(before) = std::mem::replace(&mut named_ring.ring, ring) {
             self.by_ring.remove(&before);
         }
         if let Some(ring) = ring {
@@ -167,29 +169,29 @@ impl Rooms {
         }
     }
 
-    /// Refuses `name` in a room until `until`. This also forgets rooms that exist only because of earlier
-    /// removals.
-    pub(crate) fn remove_name(&mut self, now: Instant, id: RoomId, name: Name, until: Instant) {
+    /// Refuses `name` in a ring until `until`. This also forgets named rings that exist only because of
+    /// earlier removals.
+    pub(crate) fn remove_name(&mut self, now: Instant, id: NamedRingId, name: Name, until: Instant) {
         while self.removals.front().is_some_and(|(until, _)| *until <= now) {
-            let Some((_, room)) = self.removals.pop_front() else { break };
-            if let Some(room) = self.find(&room).filter(|&room| room != id) {
-                self.tidy(now, room);
+            let Some((_, name)) = self.removals.pop_front() else { break };
+            if let Some(other) = self.find(&name).filter(|&other| other != id) {
+                self.tidy(now, other);
             }
         }
-        let room = &mut self.rooms[id.slot()];
-        room.removed.retain(|_, until| *until > now);
-        room.removed.insert(name, until);
-        self.removals.push_back((until, room.name));
+        let named_ring = &mut self.rings[id.slot()];
+        named_ring.removed.retain(|_, until| *until > now);
+        named_ring.removed.insert(name, until);
+        self.removals.push_back((until, named_ring.name));
     }
 
-    /// Forgets the room if nothing depends on it any more. Names that were removed are refused as long as the
-    /// room exists.
-    pub(crate) fn tidy(&mut self, now: Instant, id: RoomId) {
-        let room = &mut self.rooms[id.slot()];
-        room.removed.retain(|_, until| *until > now);
-        if room.ring.is_none() && room.hearers.is_empty() && room.removed.is_empty() {
-            let room = self.rooms.remove(id.slot());
-            self.by_name.remove(&room.name);
+    /// Forgets the named ring if nothing depends on it any more. Names that were removed are refused as long
+    /// as it exists.
+    pub(crate) fn tidy(&mut self, now: Instant, id: NamedRingId) {
+        let named_ring = &mut self.rings[id.slot()];
+        named_ring.removed.retain(|_, until| *until > now);
+        if named_ring.ring.is_none() && named_ring.hearers.is_empty() && named_ring.removed.is_empty() {
+            let named_ring = self.rings.remove(id.slot());
+            self.by_name.remove(&named_ring.name);
         }
     }
 }
@@ -205,17 +207,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rooms_of_names_that_were_removed_are_forgotten() {
-        let (mut rooms, ann) = (Rooms::default(), "ann".parse::<Name>().expect("valid"));
+    fn rings_of_names_that_were_removed_are_forgotten() {
+        let (mut named, ann) = (NamedRings::default(), "ann".parse::<Name>().expect("valid"));
         let grace = Duration::from_secs(60);
         let mut now = Instant::ORIGIN;
         for nth in 0..1_000 {
-            let room = rooms.find_or_make(format!("r{nth}").parse().expect("valid"));
-            rooms.remove_name(now, room, ann, now + grace);
-            rooms.tidy(now, room);
-            assert!(rooms.rooms.len() <= 61, "{} rooms after {nth} removals", rooms.rooms.len());
+            let named_ring = named.find_or_make(format!("r{nth}").parse().expect("valid"));
+            named.remove_name(now, named_ring, ann, now + grace);
+            named.tidy(now, named_ring);
+            assert!(named.rings.len() <= 61, "{} rings after {nth} removals", named.rings.len());
             now += Duration::from_secs(1);
         }
-        assert_eq!((rooms.rooms.len(), rooms.by_name.len()), (rooms.removals.len(), rooms.removals.len()));
+        assert_eq!((named.rings.len(), named.by_name.len()), (named.removals.len(), named.removals.len()));
     }
 }
