@@ -51,7 +51,7 @@ impl<S: Hash> Scheduler<S> {
 
 impl<S: Hash> Ring<S> {
     fn digest(&self, now: Instant, hasher: &mut DefaultHasher) {
-        (self.id, self.last_turn, self.last_place, self.stays, self.named).hash(hasher);
+        (self.id, self.last_turn, self.last_place, self.flags, self.named).hash(hasher);
         self.rules.hash(hasher);
         match &self.phase {
             Phase::Idle => 0.hash(hasher),

@@ -51,7 +51,7 @@ impl<S> Ring<S> {
 
     /// Grants the next turn if one can be granted.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Grant> {
-        if self.stays.are_draining() || self.stays.are_paused() || !self.has_quorum() {
+        if self.flags.is_draining() || self.flags.is_paused() || !self.has_quorum() {
             return None;
         }
         match self.phase {
@@ -87,7 +87,7 @@ impl<S> Ring<S> {
     pub(super) fn miss(&mut self, slot: u32) {
         let seat = &mut self.seats[slot as usize];
         seat.standing = Standing::Missed;
-        self.passed_over.note(self.stays, slot);
+        self.passed_over.note(self.flags, slot);
         self.contention.remove(seat.weight.value(), self.queue.given());
         self.forget_name(slot);
     }
@@ -145,7 +145,7 @@ impl<S> Ring<S> {
     fn grant_kept(&mut self, now: Instant, kept: Lease) -> Option<Grant> {
         self.phase = Phase::Idle;
         if !self.seats[kept.slot() as usize].occupied {
-            self.passed_over.note(self.stays, kept.slot());
+            self.passed_over.note(self.flags, kept.slot());
             self.put_back(self.own_time(now), kept.slot(), true, kept.asks_again);
             return self.grant_first(now);
         }

@@ -49,7 +49,7 @@ impl<S> Ring<S> {
 
     #[inline]
     pub(super) fn begin(&mut self, now: Instant) {
-        let paused = self.stays.are_paused();
+        let paused = self.flags.is_paused();
         let Phase::Held(lease) = &mut self.phase else { return };
         let Clock::Unreleased(left) = lease.clock else { return };
         lease.clock = Clock::go_on(now, left, paused);
@@ -87,7 +87,7 @@ impl<S> Ring<S> {
     /// Refuses the answer for the host: the turn continues, unless it has been refused too often, or its
     /// holder is gone.
     pub(super) fn refuse(&mut self, now: Instant) -> Moved {
-        let paused = self.stays.are_paused();
+        let paused = self.flags.is_paused();
         let Phase::Held(lease) = &mut self.phase else { return Moved::NOTHING };
         let Clock::Judged { left, until } = lease.clock else { return Moved::NOTHING };
         lease.judging_left = until.nanos_since(now);

@@ -2,7 +2,7 @@
 
 use super::lease::{Clock, Extra};
 use super::moved::{Ended, HandOver, HostError, Moved, Outcome, Refusal};
-use super::ring::{Phase, Ring, Stays};
+use super::ring::{Phase, Ring, RingFlags};
 use super::{Scheduler, SeatId, TurnNumber};
 use crate::hint::{likely, unlikely};
 use crate::time::{Instant, Nanos, Timers};
@@ -165,7 +165,7 @@ impl<'a, S> Holding<'a, S> {
         let Phase::Held(lease) = &ring.phase else { return Err(Moved::NOTHING) };
         // Without a branch between them, because nearly always all of them are evaluated.
         let goes_on =
-            ring.named.is_none() & (ring.stays == Stays::NONE) & (ring.occupied >= ring.terms.min_seats);
+            ring.named.is_none() & (ring.flags == RingFlags::NONE) & (ring.occupied >= ring.terms.min_seats);
         if unlikely(!goes_on | (lease.extra != Extra::None)) {
             return Err(ring.end(now, Outcome::Answered));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::SeatId;
 use super::lease::Clock;
 use super::moved::{HostError, Moved, Outcome};
-use super::ring::{Phase, Ring, Stays};
+use super::ring::{Phase, Ring, RingFlags};
 use super::rules::Rules;
 use super::seat::Standing;
 use crate::time::{Instant, Nanos};
@@ -43,7 +43,7 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn pause(&mut self, now: Instant) {
-        self.stays.insert(Stays::PAUSED);
+        self.flags.insert(RingFlags::PAUSED);
         if let Phase::Held(lease) = &mut self.phase
             && let Clock::Running { .. } = lease.clock
         {
@@ -53,7 +53,7 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn resume(&mut self, now: Instant) -> Moved {
-        self.stays.remove(Stays::PAUSED);
+        self.flags.remove(RingFlags::PAUSED);
         if let Phase::Held(lease) = &mut self.phase
             && let Clock::Stopped(left) = lease.clock
         {
@@ -83,7 +83,7 @@ impl<S> Ring<S> {
     }
 
     pub(super) fn drain(&mut self) {
-        self.stays.insert(Stays::DRAINING);
+        self.flags.insert(RingFlags::DRAINING);
     }
 
     /// Ends whatever has expired first: a turn, the absence of its holder, or the grace of a vacant

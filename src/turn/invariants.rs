@@ -125,7 +125,7 @@ fn named_seat_can_be_next<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
 }
 
 fn no_turn_is_withheld<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
-    let grants = !ring.stays.are_draining() && !ring.stays.are_paused() && ring.has_quorum();
+    let grants = !ring.flags.is_draining() && !ring.flags.is_paused() && ring.has_quorum();
     let waits = |phase: &Phase| match phase {
         Phase::Held(_) => false,
         Phase::Kept(_) => true,
@@ -168,10 +168,10 @@ fn clock_stands_in_a_pause<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
         Phase::Kept(lease) => matches!(lease.clock, Clock::Stopped(_)) && lease.absent_until.is_none(),
         Phase::Held(lease) => match lease.clock {
             // Where turns are recorded, its holder may be lost before it can be told.
-            Clock::Unreleased(_) => lease.absent_until.is_none() || ring.stays.are_recorded(),
+            Clock::Unreleased(_) => lease.absent_until.is_none() || ring.flags.is_recorded(),
             Clock::Judged { .. } => true,
-            Clock::Running { .. } => !ring.stays.are_paused(),
-            Clock::Stopped(_) => ring.stays.are_paused(),
+            Clock::Running { .. } => !ring.flags.is_paused(),
+            Clock::Stopped(_) => ring.flags.is_paused(),
         },
     };
     (!stands_right).then(|| format!("{:?}", ring.phase))
@@ -180,7 +180,7 @@ fn clock_stands_in_a_pause<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
 fn own_clock_stands<S: fmt::Debug>(ring: &Ring<S>) -> Option<String> {
     let lease = ring.lease();
     let extra = lease.map_or(Extra::None, |lease| lease.extra);
-    let stands = ring.stays.are_paused()
+    let stands = ring.flags.is_paused()
         || !ring.has_quorum()
         || extra == Extra::All
         || lease.is_some_and(|lease| !lease.clock.is_released());

@@ -29,40 +29,40 @@ pub(super) enum Phase {
     Held(Lease),
 }
 
-/// The reasons why a turn does not go to the next holder in one step. Nearly always there is none, so one
-/// comparison is enough.
+/// What may keep a ring from handing a turn over in one step. Nearly always nothing does, and one comparison
+/// is enough to see that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Stays(u8);
+pub(super) struct RingFlags(u8);
 
-impl Stays {
-    pub(super) const NONE: Stays = Stays(0);
+impl RingFlags {
+    pub(super) const NONE: RingFlags = RingFlags(0);
     /// No further turn is granted.
-    pub(super) const DRAINING: Stays = Stays(1);
+    pub(super) const DRAINING: RingFlags = RingFlags(1);
     /// The host has paused the ring.
-    pub(super) const PAUSED: Stays = Stays(2);
+    pub(super) const PAUSED: RingFlags = RingFlags(2);
     /// A holder is told only once its turn is recorded.
-    pub(super) const RECORDED: Stays = Stays(4);
+    pub(super) const RECORDED: RingFlags = RingFlags(4);
 
     #[inline]
-    pub(super) fn are_draining(self) -> bool {
-        self.0 & Stays::DRAINING.0 != 0
+    pub(super) fn is_draining(self) -> bool {
+        self.0 & RingFlags::DRAINING.0 != 0
     }
 
     #[inline]
-    pub(super) fn are_paused(self) -> bool {
-        self.0 & Stays::PAUSED.0 != 0
+    pub(super) fn is_paused(self) -> bool {
+        self.0 & RingFlags::PAUSED.0 != 0
     }
 
-    pub(super) fn are_recorded(self) -> bool {
-        self.0 & Stays::RECORDED.0 != 0
+    pub(super) fn is_recorded(self) -> bool {
+        self.0 & RingFlags::RECORDED.0 != 0
     }
 
-    pub(super) fn insert(&mut self, stay: Stays) {
-        self.0 |= stay.0;
+    pub(super) fn insert(&mut self, flag: RingFlags) {
+        self.0 |= flag.0;
     }
 
-    pub(super) fn remove(&mut self, stay: Stays) {
-        self.0 &= !stay.0;
+    pub(super) fn remove(&mut self, flag: RingFlags) {
+        self.0 &= !flag.0;
     }
 }
 
@@ -72,8 +72,8 @@ impl Stays {
 pub(super) struct PassedOver(Vec<u32>);
 
 impl PassedOver {
-    pub(super) fn note(&mut self, stays: Stays, slot: u32) {
-        if stays.are_recorded() {
+    pub(super) fn note(&mut self, flags: RingFlags, slot: u32) {
+        if flags.is_recorded() {
             self.0.push(slot);
         }
     }
@@ -98,7 +98,7 @@ pub(super) struct Ring<S> {
     pub(super) occupied: u32,
     pub(super) last_turn: u64,
     pub(super) last_place: u64,
-    pub(super) stays: Stays,
+    pub(super) flags: RingFlags,
     pub(super) passed_over: PassedOver,
     /// The time from which the ring's own clock is stopped (see [`Ring::stands_from`]); the far future while
     /// nothing will stop it.
@@ -126,7 +126,7 @@ impl<S> Ring<S> {
             occupied: 0,
             last_turn,
             last_place,
-            stays: Stays::NONE,
+            flags: RingFlags::NONE,
             passed_over: PassedOver::default(),
             stands_from: now,
             stopped: Nanos::ZERO,
@@ -218,7 +218,7 @@ impl<S> Ring<S> {
     /// told, and for as long as a turn lasts by the host's will or beyond the rules.
     #[inline]
     pub(super) fn stands_from(&self, now: Instant, own: Instant) -> Instant {
-        if unlikely(self.stays.are_paused() || !self.has_quorum()) {
+        if unlikely(self.flags.is_paused() || !self.has_quorum()) {
             return now;
         }
         let Phase::Held(lease) = &self.phase else { return Instant::FAR_FUTURE };

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::id::{PLACE_MAX, SLOTS_MAX};
 use super::lease::Clock;
-use super::ring::{Ring, Stays};
+use super::ring::{Ring, RingFlags};
 use super::seat::Seat;
 use super::snapshot::RETURN;
 use super::{
@@ -33,8 +33,8 @@ pub struct Scheduler<S> {
     /// one commit to a store share a key.
     pub(super) place_floor: u64,
     pub(super) draining: bool,
-    /// The reasons with which every ring begins.
-    pub(super) stays: Stays,
+    /// The flags with which every ring begins.
+    pub(super) flags: RingFlags,
     /// The end of the time in which seats of restored rings come back to their places.
     pub(super) returning: Alarm,
     /// Rings with seats that did not come back in time.
@@ -79,7 +79,7 @@ impl<S> Scheduler<S> {
             turn_floor: 0,
             place_floor: 0,
             draining: false,
-            stays: Stays::NONE,
+            flags: RingFlags::NONE,
             returning: Alarm::default(),
             missed: Vec::new(),
             timers: Timers::default(),
@@ -474,7 +474,7 @@ impl<S> Scheduler<S> {
         let entry = self.rings.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("max_rings fits 32 bits");
         let id = RingId::new(slot, self.lives);
-        entry.insert(Ring::new(now, id, rules, self.turn_floor, self.place_floor)).stays = self.stays;
+        entry.insert(Ring::new(now, id, rules, self.turn_floor, self.place_floor)).flags = self.flags;
         Ok(id)
     }
 
@@ -796,7 +796,7 @@ impl<S> Scheduler<S> {
     /// ```
     #[must_use]
     pub fn is_paused(&self, ring: RingId) -> bool {
-        self.ring(ring).is_some_and(|ring| ring.stays.are_paused())
+        self.ring(ring).is_some_and(|ring| ring.flags.is_paused())
     }
 
     /// Changes the rules of `ring`, for turns granted and seats made from now on.

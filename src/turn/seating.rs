@@ -65,7 +65,7 @@ impl<S> Ring<S> {
     /// Notes that the seat's connection is lost; its place is kept. An answer that is being judged, or a
     /// grace for turns, also keeps the turn.
     pub(super) fn vacate(&mut self, now: Instant, slot: u32) -> Moved {
-        let (grace, draining) = (self.terms.turn_grace, self.stays.are_draining());
+        let (grace, draining) = (self.terms.turn_grace, self.flags.is_draining());
         if let Some(lease) = self.lease_of(slot) {
             if lease.absent_until.is_some() {
                 return Moved::NOTHING;
@@ -74,7 +74,7 @@ impl<S> Ring<S> {
                 lease.absent_until = Some(now + grace);
                 // Otherwise it could come and go for ever, each time before it is told. Where turns are
                 // recorded, only the owner knows why it was not told.
-                if !self.stays.are_recorded() {
+                if !self.flags.is_recorded() {
                     self.begin(now);
                 }
                 return Moved::NOTHING;
@@ -98,7 +98,7 @@ impl<S> Ring<S> {
         self.occupied -= 1;
         let moved = match self.phase {
             Phase::Held(lease) if lease.slot() == slot => {
-                if self.has_quorum() || self.stays.are_draining() {
+                if self.has_quorum() || self.flags.is_draining() {
                     self.end(now, Outcome::Gone)
                 } else {
                     self.keep(now, lease)

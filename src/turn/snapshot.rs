@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::id::{PLACE_MAX, SLOTS_MAX};
 use super::lease::{Clock, Extra, Lease};
 use super::queue::{Links, Queue};
-use super::ring::{Phase, Ring, Stays};
+use super::ring::{Phase, Ring, RingFlags};
 use super::rules::Allowance;
 use super::seat::{self, Seat};
 use super::{Demand, JoinError, RingId, Rules, Scheduler, SeatId, TurnNumber, Weight};
@@ -94,9 +94,9 @@ impl<S> Scheduler<S> {
     /// told only once its turn is durable, and seats that are passed over are noted for
     /// [`take_passed_over`](Self::take_passed_over).
     pub fn enable_recording(&mut self) {
-        self.stays.insert(Stays::RECORDED);
+        self.flags.insert(RingFlags::RECORDED);
         for (_, ring) in &mut self.rings {
-            ring.stays.insert(Stays::RECORDED);
+            ring.flags.insert(RingFlags::RECORDED);
         }
     }
 
