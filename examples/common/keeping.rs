@@ -34,6 +34,22 @@ pub const OF_SERVERS: &[Extra] = &[
     },
 ];
 
+/// The options that do what functions of the library do, which its errors name as remedies.
+#[cfg(feature = "store")]
+const REMEDIES: [(&str, &str); 5] = [
+    ("Journal::open_backup", "--new-epoch"),
+    ("Journal::discard", "--discard-journal"),
+    ("Journal::export", "--export"),
+    ("Journal::import", "--import"),
+    ("Candidate::with_new_epoch", "--new-epoch"),
+];
+
+/// Returns the text of an error of a store, with the options of this program as remedies.
+#[cfg(feature = "store")]
+fn advise(error: &dyn std::error::Error) -> String {
+    REMEDIES.iter().fold(error.to_string(), |text, (function, option)| text.replace(function, option))
+}
+
 /// The options of servers that stand by for each other.
 pub const OF_CLUSTERS: &[Extra] = &[
     Extra {
@@ -289,7 +305,7 @@ impl Etcd {
         }
         let Some(elected) = standby::stand_by(candidate, site)? else { return Ok(None) };
         let standby::Elected { mut store, signals } = elected;
-        let state = store.load().map_err(|lost| lost.to_string())?;
+        let state = store.load().map_err(|lost| advise(&lost))?;
         let patience = config.drain_timeout;
         let turns = TurnServer::restore(now(), config, os_entropy(), &state)
             .map_err(|error| format!("etcd: {error}; raise the limit, as with --max-clients"))?;
@@ -372,8 +388,8 @@ mod journal {
             _ if keeping.new_epoch => Journal::open_backup(path, fresh),
             _ => Journal::open(path, fresh),
         };
-        let mut journal = opened.map_err(|error| error.to_string())?;
-        let state = journal.load().map_err(|lost| lost.to_string())?;
+        let mut journal = opened.map_err(|error| advise(&error))?;
+        let state = journal.load().map_err(|lost| advise(&lost))?;
         let turns = TurnServer::restore(now(), config, os_entropy(), &state).map_err(|error| {
             format!("journal {dir:?}: {error}; raise the limit, as with --max-clients, or start over with --discard-journal")
         })?;
@@ -385,7 +401,7 @@ mod journal {
     pub(super) fn export(dir: &str, file: &str) -> Result<(), String> {
         // A refused journal leaves no file.
         let mut text = Vec::new();
-        Journal::export(Path::new(dir), &mut text).map_err(|error| error.to_string())?;
+        Journal::export(Path::new(dir), &mut text).map_err(|error| advise(&error))?;
         let failed = |error| {
             format!("cannot write the export to {file:?}: {error}; choose another file with --export")
         };
@@ -403,7 +419,7 @@ mod journal {
             format!("cannot read the export {file:?}: {error}; choose another file with --import")
         })?;
         let journal =
-            Journal::import(Path::new(dir), BufReader::new(from)).map_err(|error| error.to_string())?;
+            Journal::import(Path::new(dir), BufReader::new(from)).map_err(|error| advise(&error))?;
         journal.close().map_err(|lost| lost.to_string())
     }
 }

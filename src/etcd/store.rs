@@ -91,8 +91,8 @@ impl EtcdStore {
         }
         let damaged = |what: &dyn fmt::Display| {
             format!(
-                "is damaged: {what}; put a snapshot back and start with --new-epoch, or delete all keys below it to \
-                 begin anew"
+                "is damaged: {what}; put a snapshot back and start with Candidate::with_new_epoch, or delete all \
+                 keys below it to start over"
             )
         };
         if shard.seq.is_none() {
@@ -102,7 +102,7 @@ impl EtcdStore {
         let mut state = State::read(entries).map_err(|error| match error.is_of_another_version() {
             true => format!(
                 "was written by another version of this program: {error}; run that one, or delete all keys \
-                 below it to begin anew"
+                 below it to start over"
             ),
             false => damaged(&error),
         })?;

@@ -96,18 +96,18 @@ impl Fault {
 
     /// Returns the remedies, for an operator.
     fn ways_out(&self) -> &'static str {
-        const BACKUP: &str = "restore a backup of the whole directory and start with --new-epoch, or start over with --discard-journal";
+        const BACKUP: &str = "restore a backup of the whole directory and open it with Journal::open_backup, or start over with Journal::discard";
         match self {
             Fault::System { .. } => "check the directory and its disk, and start again",
             Fault::InUse => "stop that server, or use another directory",
             Fault::Foreign(_) => "use a directory that holds nothing else",
             Fault::Missing(DATABASE) | Fault::Empty | Fault::Damaged { .. } | Fault::Entry(_) => BACKUP,
-            Fault::Missing(_) => "restore it, or continue without its commits with --new-epoch",
+            Fault::Missing(_) => "restore it, or continue without its commits with Journal::open_backup",
             Fault::NoId | Fault::OtherEpoch { .. } | Fault::Behind { .. } => {
-                "if this is a backup, continue from it with --new-epoch, or start over with --discard-journal"
+                "if this is a backup, continue from it with Journal::open_backup, or start over with Journal::discard"
             }
             Fault::Format { .. } => {
-                "run the program that wrote it, or --export with that one and --import with this one"
+                "run the program that wrote it, or use its Journal::export and the Journal::import of this one"
             }
             Fault::NotEmpty => "import into an empty directory",
             Fault::Line { .. } => "correct the line, or export again",

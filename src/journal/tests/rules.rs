@@ -91,9 +91,9 @@ fn found(journal: Result<Journal, JournalError>) -> State {
     journal.expect("it opens").load().expect("a state")
 }
 
-const BACKUP: &str = "restore a backup of the whole directory and start with --new-epoch, or start over with --discard-journal";
+const BACKUP: &str = "restore a backup of the whole directory and open it with Journal::open_backup, or start over with Journal::discard";
 const GO_ON: &str =
-    "if this is a backup, continue from it with --new-epoch, or start over with --discard-journal";
+    "if this is a backup, continue from it with Journal::open_backup, or start over with Journal::discard";
 
 #[test]
 fn a_journal_begins_in_an_empty_directory_and_continues() {
@@ -148,7 +148,7 @@ fn one_server_uses_a_directory() {
     assert_eq!(found(dir.open()), state);
 }
 
-const WITHOUT_LOG: &str = "restore it, or continue without its commits with --new-epoch";
+const WITHOUT_LOG: &str = "restore it, or continue without its commits with Journal::open_backup";
 
 #[test]
 fn a_file_that_is_missing_is_refused() {
@@ -255,7 +255,7 @@ fn an_id_that_is_damaged_or_newer_or_of_another_life_is_refused() {
         ("14\n".to_owned(), format!("id is damaged: it does not belong to a journal... {BACKUP}")),
         (
             "taketurns journal\nformat 3\n".to_owned(),
-            "id has format 3, but this program reads format 4... run the program that wrote it, or --export with that one and --import with this one".to_owned(),
+            "id has format 3, but this program reads format 4... run the program that wrote it, or use its Journal::export and the Journal::import of this one".to_owned(),
         ),
         (
             format!("taketurns journal\nformat 4\nepoch {NEW}\n"),
