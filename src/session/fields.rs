@@ -80,19 +80,19 @@ impl<'a> Message<'a> {
         *self = Message { verb, ..Message::default() };
         // If the whole line is plain, so is each part of it.
         let is_plain = is_plain(line.as_bytes());
-        if let Some((word, behind)) = word_of(rest) {
+        if let Some((word, after_word)) = word_of(rest) {
             if word.contains(':') || !is_plain && !is_value(word) {
                 return Err(Malformed("a name or code has no ':', white space or control character"));
             }
-            (self.word, rest) = (Some(word), behind);
+            (self.word, rest) = (Some(word), after_word);
         }
         let (fields, mut keys) = (rest, KeySet::default());
-        while let Some(behind) = rest.strip_prefix(' ') {
-            if let Some(text) = behind.strip_prefix(':') {
+        while let Some(after_space) = rest.strip_prefix(' ') {
+            if let Some(text) = after_space.strip_prefix(':') {
                 self.text = Some(text);
                 break;
             }
-            let (key, value, next) = field_of(behind)?;
+            let (key, value, next) = field_of(after_space)?;
             if value.is_empty() || !is_plain && !is_value(value) {
                 return Err(Malformed("a value is not empty and has no white space or control character"));
             }
@@ -140,8 +140,8 @@ impl KeySet {
 #[cold]
 fn has_a_key_twice(mut fields: &str) -> bool {
     let mut keys = Vec::new();
-    while let Some(behind) = fields.strip_prefix(' ')
-        && let Ok((key, _, next)) = field_of(behind)
+    while let Some(after_space) = fields.strip_prefix(' ')
+        && let Ok((key, _, next)) = field_of(after_space)
     {
         keys.push(key);
         fields = next;
@@ -164,21 +164,21 @@ fn cut(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
 /// The word that comes first after a verb, if there is one, and the rest.
 #[inline]
 fn word_of(rest: &str) -> Option<(&str, &str)> {
-    let behind = rest.strip_prefix(' ').filter(|behind| !behind.starts_with([' ', ':']))?;
-    let (word, rest) = cut(behind, |byte| byte != b' ' && byte != b'=');
+    let after_space = rest.strip_prefix(' ').filter(|after_space| !after_space.starts_with([' ', ':']))?;
+    let (word, rest) = cut(after_space, |byte| byte != b' ' && byte != b'=');
     (!word.is_empty() && !rest.starts_with('=')).then_some((word, rest))
 }
 
-/// The key and value at the beginning of `behind`, which follows a space, and the rest.
+/// The key and value at the beginning of `fields`, without the space before them, and the rest.
 #[inline]
-fn field_of(behind: &str) -> Result<(&str, &str, &str), Malformed> {
-    let (key, value) = cut(behind, |byte| byte.is_ascii_lowercase() || byte == b'-');
+fn field_of(fields: &str) -> Result<(&str, &str, &str), Malformed> {
+    let (key, value) = cut(fields, |byte| byte.is_ascii_lowercase() || byte == b'-');
     match value.strip_prefix('=') {
         Some(value) if !key.is_empty() => {
             let (value, rest) = cut(value, |byte| byte != b' ');
             Ok((key, value, rest))
         }
-        _ if behind.is_empty() || behind.starts_with(' ') => {
+        _ if fields.is_empty() || fields.starts_with(' ') => {
             Err(Malformed("fields have one space between them, and none at the end"))
         }
         _ => Err(Malformed("a field is key=value, its key in lower-case letters and '-'")),
@@ -233,11 +233,11 @@ pub(super) fn decimal(digits: &str) -> Option<Result<u64, TooLarge>> {
 #[inline]
 pub(super) fn decimal_prefix(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut number, mut rest) = (0, bytes);
-    while let [digit @ b'0'..=b'9', behind @ ..] = rest
-        && bytes.len() - behind.len() <= 19
+    while let [digit @ b'0'..=b'9', after_digit @ ..] = rest
+        && bytes.len() - after_digit.len() <= 19
     {
         number = number * 10 + u64::from(digit - b'0');
-        rest = behind;
+        rest = after_digit;
     }
     (rest.len() < bytes.len()).then_some((number, rest))
 }
@@ -342,8 +342,8 @@ mod tests {
     #[test]
     fn plain_bytes_are_told_eight_at_a_time_as_one_by_one() {
         for byte in 0..=255 {
-            for (before, behind) in [(0, 0), (3, 9), (7, 0), (8, 0), (0, 8), (12, 3)] {
-                let bytes = [vec![b'~'; before], vec![byte], vec![b' '; behind]].concat();
+            for (before, after) in [(0, 0), (3, 9), (7, 0), (8, 0), (0, 8), (12, 3)] {
+                let bytes = [vec![b'~'; before], vec![byte], vec![b' '; after]].concat();
                 assert_eq!(is_plain(&bytes), (b' '..=b'~').contains(&byte), "{}", bytes.escape_ascii());
             }
         }

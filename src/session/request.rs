@@ -167,11 +167,11 @@ impl<'a> Request<'a> {
     /// `split_line` and [`parse`](Self::parse).
     #[inline]
     pub(crate) fn whole_answer<'i>(input: &'i [u8], epoch: &[u8; 16]) -> Option<(u64, &'i [u8])> {
-        let behind = input.strip_suffix(b"\n")?.strip_prefix(b"ANSWER turn=")?;
-        let (turn, behind) = decimal_prefix(behind)?;
-        let (key, behind) = behind.split_first_chunk::<7>()?;
-        let (digits, behind) = behind.split_first_chunk::<16>()?;
-        let (colon, text) = behind.split_first_chunk::<2>()?;
+        let rest = input.strip_suffix(b"\n")?.strip_prefix(b"ANSWER turn=")?;
+        let (turn, rest) = decimal_prefix(rest)?;
+        let (key, rest) = rest.split_first_chunk::<7>()?;
+        let (digits, rest) = rest.split_first_chunk::<16>()?;
+        let (colon, text) = rest.split_first_chunk::<2>()?;
         let is_one = key == b" epoch=" && digits == epoch && colon == b" :" && is_plain(text);
         is_one.then_some((turn, text))
     }
@@ -246,12 +246,12 @@ impl<'a> Request<'a> {
 /// instructions of [`read`].
 #[inline]
 fn plain_answer(line: &str) -> Option<Request<'_>> {
-    let behind = line.as_bytes().strip_prefix(b"ANSWER turn=")?;
-    let (turn, behind) = decimal_prefix(behind)?;
-    let behind = behind.strip_prefix(b" epoch=")?;
-    let (epoch, behind) = behind.split_first_chunk::<16>()?;
+    let rest = line.as_bytes().strip_prefix(b"ANSWER turn=")?;
+    let (turn, rest) = decimal_prefix(rest)?;
+    let rest = rest.strip_prefix(b" epoch=")?;
+    let (epoch, rest) = rest.split_first_chunk::<16>()?;
     let epoch = Epoch::from_hex(epoch)?;
-    let text = line.get(line.len() - behind.strip_prefix(b" :")?.len()..)?;
+    let text = line.get(line.len() - rest.strip_prefix(b" :")?.len()..)?;
     let fence = Fence { turn: Some(turn), epoch: Some(epoch) };
     is_text(text).then_some(Request::Answer { fence, content: Content::Text(text) })
 }

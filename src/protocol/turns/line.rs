@@ -156,7 +156,7 @@ impl TurnServer {
         now: Now,
         id: ConnectionId,
         line: &Line<'_>,
-        behind: &[u8],
+        after_line: &[u8],
         links: &mut Links,
     ) -> Option<usize> {
         let session = self.line(id)?;
@@ -164,7 +164,7 @@ impl TurnServer {
             && is_foreign(line.text.as_bytes(), Extent::Whole)
         {
             self.turn_out(now, id, line.text.as_bytes(), links);
-            return Some(behind.len());
+            return Some(after_line.len());
         }
         let request = Request::parse(line.text);
         match line.payload {
@@ -172,7 +172,7 @@ impl TurnServer {
                 self.line_request(now, id, line.text, request, None, links);
                 Some(0)
             }
-            Some(bytes) => self.line_payload(now, id, line.text, request, (bytes, behind), links),
+            Some(bytes) => self.line_payload(now, id, line.text, request, (bytes, after_line), links),
         }
     }
 
@@ -184,7 +184,7 @@ impl TurnServer {
         id: ConnectionId,
         line: &str,
         request: Result<Request<'_>, Unreadable>,
-        (bytes, behind): (usize, &[u8]),
+        (bytes, after_line): (usize, &[u8]),
         links: &mut Links,
     ) -> Option<usize> {
         let refusal = match &request {
@@ -208,7 +208,7 @@ impl TurnServer {
             }
             return Some(0);
         }
-        match split_payload(behind, bytes) {
+        match split_payload(after_line, bytes) {
             Ok(Some((payload, used))) => {
                 self.line_request(now, id, line, request, Some(payload), links);
                 Some(used)
@@ -223,7 +223,7 @@ impl TurnServer {
             }
             Err(_) => {
                 self.dismiss(now, id, Bye::Malformed, links);
-                Some(behind.len())
+                Some(after_line.len())
             }
         }
     }
