@@ -17,10 +17,10 @@ use argh::{ArgsInfo, FromArgs};
 use common::addresses;
 use common::console::{Console, Happening};
 use common::counting::{Count, Counting};
-use common::keeping;
 use common::options::{self, Extras};
 use common::remote::Remote;
 use common::server::Service;
+use common::storage;
 use log::LevelFilter;
 use taketurns::net::{Event, now};
 use taketurns::protocol::turns::{ClientConfig, TurnClient, TurnServerConfig};
@@ -56,7 +56,7 @@ const REPORTS_EVERY: Duration = Duration::from_secs(1);
 const HELP: &str = "kill - kill the server that leads; end - ask it to end; quit - end all of this";
 
 fn main() -> ExitCode {
-    let (options, extras): (Options, _) = options::with_extras(&[keeping::OF_CLUSTERS]);
+    let (options, extras): (Options, _) = options::with_extras(&[storage::OF_CLUSTERS]);
     common::logger::start(options.log_level);
     common::exit_code(match &options.serve {
         Some(addr) => serve(addr, &extras),

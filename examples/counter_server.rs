@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
 use common::files;
-use common::journal::Journal;
+use common::log_file::LogFile;
 use common::news::News;
 use common::options::{Extras, wrong_usage};
 use common::output;
@@ -95,7 +95,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     // The first save must remove no log, and a new log may become what the next save removes.
     refuse_one_file();
     let mut state = options.state.as_ref().map(|file| State::open(file, counter)).transpose()?;
-    let mut news = News::start(Some(Journal::open(&options.log_file)?));
+    let mut news = News::start(Some(LogFile::open(&options.log_file)?));
     refuse_one_file();
     news.print(format_args!("SERVER ONLINE"));
     for addr in bound {

@@ -23,9 +23,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use common::keeping;
 use common::options::{self, Extras};
 use common::server::Service;
+use common::storage;
 use common::{output, tls, web};
 use log::{LevelFilter, warn};
 use taketurns::net::{Driver, Event, now};
@@ -62,7 +62,7 @@ const PAGE: &str = concat!(
 
 fn main() -> ExitCode {
     let (options, extras) =
-        options::with_extras(&[keeping::OF_SERVERS, keeping::OF_CLUSTERS, tls::OF_SERVERS, web::OF_PAGES]);
+        options::with_extras(&[storage::OF_SERVERS, storage::OF_CLUSTERS, tls::OF_SERVERS, web::OF_PAGES]);
     common::exit_code(serve(&options, &extras))
 }
 

@@ -17,7 +17,7 @@ use common::lease::Lease;
 use common::options::{self, Extra, Extras, wrong_usage};
 use common::remote::{self, Remote, Troubles};
 use common::server::Service;
-use common::{keeping, lookup, signals, tls};
+use common::{lookup, signals, storage, tls};
 use log::LevelFilter;
 use taketurns::net::{Driver, Event, EventLoop, now};
 use taketurns::protocol::turns::{
@@ -76,14 +76,14 @@ struct Options {
     command: Vec<String>,
 }
 
-const EXTRAS: &[&[Extra]] = &[remote::OF_CLIENTS, tls::OF_CLIENTS, keeping::OF_SERVERS, keeping::OF_CLUSTERS];
+const EXTRAS: &[&[Extra]] = &[remote::OF_CLIENTS, tls::OF_CLIENTS, storage::OF_SERVERS, storage::OF_CLUSTERS];
 
 const GAVE_UP: u8 = 75;
 
 fn main() -> ExitCode {
     let (options, extras): (Options, _) = options::with_extras(EXTRAS);
     common::logger::start(options.log_level);
-    let of_server = extras.first_of(keeping::OF_SERVERS).or(extras.first_of(keeping::OF_CLUSTERS));
+    let of_server = extras.first_of(storage::OF_SERVERS).or(extras.first_of(storage::OF_CLUSTERS));
     match (options.serve, options.command.is_empty()) {
         (true, true) if options.ring.is_some() => {
             wrong_usage(format_args!("--serve serves every ring: leave --ring out"));

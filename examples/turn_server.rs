@@ -13,12 +13,12 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 use common::access::Access;
 use common::answers::Answers;
-use common::keeping::Keeping;
 use common::loops::{self, Loops};
 use common::options::{self, Extra, Extras, Framings, wrong_usage};
 use common::server::{Service, Site};
 use common::spread::{self, Spread};
-use common::{access, keeping, status, tls, web};
+use common::storage::StorageOptions;
+use common::{access, status, storage, tls, web};
 use log::LevelFilter;
 use taketurns::net::{Event, now};
 use taketurns::protocol::turns::{Admission, Framing, TurnEvent, TurnServer, TurnServerConfig};
@@ -121,8 +121,8 @@ struct Options {
 }
 
 const EXTRAS: &[&[Extra]] = &[
-    keeping::OF_SERVERS,
-    keeping::OF_CLUSTERS,
+    storage::OF_SERVERS,
+    storage::OF_CLUSTERS,
     tls::OF_SERVERS,
     access::OF_SERVERS,
     spread::OF_SERVERS,
@@ -137,8 +137,8 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     common::logger::start(options.log_level);
-    let keeping = Keeping::read(extras);
-    if keeping.move_files(options.export.as_deref(), options.import.as_deref())? {
+    let storage_options = StorageOptions::read(extras);
+    if storage_options.move_files(options.export.as_deref(), options.import.as_deref())? {
         return Ok(());
     }
     let (status, max_per_address) = (options.status.as_deref(), options.max_per_address);
@@ -165,14 +165,14 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         .check()
         .unwrap_or_else(|error| wrong_usage(format_args!("these options contradict each other: {error}")));
     let loops = loops(options, extras, &config, &mut site)?;
-    let Some((turns, kept)) = keeping.serve(config, &mut site)? else { return Ok(()) };
+    let Some((turns, storage)) = storage_options.serve(config, &mut site)? else { return Ok(()) };
     let rules = access.as_ref().map(|access| access.rules.clone());
     let mut service = Service::listen(turns, site, access.map(Access::into_reload))?;
     if let Some(rules) = rules {
         let set = |server: &mut TurnServer, links: &mut _| server.set_access(now(), rules, links);
         service.event_loop.driver_mut().act(now(), set).map_err(|error| error.to_string())?;
     }
-    kept.serve(&mut service.event_loop)?;
+    storage.serve(&mut service.event_loop)?;
     web::offer(service.event_loop.driver_mut(), extras)?;
     service.announce();
     let mut answers = Answers::default();
@@ -205,7 +205,7 @@ fn loops(
     if options.loops > 1 {
         let status = (!site.status.is_empty()).then_some("--status");
         let per_address = options.max_per_address.is_some().then_some("--max-per-address");
-        let other = [keeping::OF_SERVERS, keeping::OF_CLUSTERS, access::OF_SERVERS]
+        let other = [storage::OF_SERVERS, storage::OF_CLUSTERS, access::OF_SERVERS]
             .iter()
             .find_map(|group| extras.first_of(group));
         if let Some(other) = status.or(per_address).or(other) {

@@ -12,9 +12,8 @@ pub mod command;
 pub mod console;
 pub mod counting;
 pub mod files;
-pub mod journal;
-pub mod keeping;
 pub mod lease;
+pub mod log_file;
 pub mod logger;
 pub mod lookup;
 pub mod loops;
@@ -29,6 +28,7 @@ pub mod spread;
 pub mod standby;
 pub mod state;
 pub mod status;
+pub mod storage;
 #[cfg(unix)]
 mod terminal;
 pub mod tls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use taketurns::net::now;
 use taketurns::time::LineBudget;
 
-use super::journal::Journal;
+use super::log_file::LogFile;
 use super::output;
 
 /// The most lines per second, for all peers together.
@@ -15,12 +15,12 @@ pub const LINES_MAX: u32 = 1_000;
 /// Prints lines that peers cause to standard output and to the log file, if there is one.
 pub struct News {
     budget: LineBudget,
-    journal: Option<Journal>,
+    log_file: Option<LogFile>,
 }
 
 impl News {
-    pub fn start(journal: Option<Journal>) -> News {
-        News { budget: LineBudget::new(LINES_MAX), journal }
+    pub fn start(log_file: Option<LogFile>) -> News {
+        News { budget: LineBudget::new(LINES_MAX), log_file }
     }
 
     /// Prints a line that a peer has caused. Counts it instead after too many in the same second.
@@ -33,8 +33,8 @@ impl News {
     /// Prints a line that the server itself has caused.
     pub fn print(&mut self, text: fmt::Arguments<'_>) {
         output::line(text);
-        if let Some(journal) = &mut self.journal {
-            journal.line(text);
+        if let Some(log_file) = &mut self.log_file {
+            log_file.line(text);
         }
     }
 
@@ -54,7 +54,7 @@ impl News {
     pub fn finish(mut self) {
         let omitted = self.budget.take_all_omitted();
         self.say_omitted(omitted);
-        self.journal.into_iter().for_each(Journal::finish);
+        self.log_file.into_iter().for_each(LogFile::finish);
     }
 
     fn say_omitted(&mut self, omitted: u64) {

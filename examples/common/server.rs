@@ -12,10 +12,10 @@ use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 use taketurns::time::Instant;
 
 use super::addresses;
-use super::keeping::Keeping;
 use super::news::News;
 use super::options::{Extra, Extras};
 use super::status::{self, Show};
+use super::storage::StorageOptions;
 use super::tls::{self, Listening, Reload};
 use super::{output, signals};
 
@@ -179,9 +179,11 @@ impl Service<TurnServer> {
         extras: &Extras,
     ) -> Result<Option<Service<TurnServer>>, String> {
         let mut site = Site::of_turns(listen, None, None, extras)?;
-        let Some((turns, kept)) = Keeping::read(extras).serve(config, &mut site)? else { return Ok(None) };
+        let Some((turns, storage)) = StorageOptions::read(extras).serve(config, &mut site)? else {
+            return Ok(None);
+        };
         let mut service = Service::listen(turns, site, None)?;
-        kept.serve(&mut service.event_loop)?;
+        storage.serve(&mut service.event_loop)?;
         Ok(Some(service))
     }
 }
@@ -256,7 +258,7 @@ impl<P: Show + 'static> Service<P> {
                 }
             }
         }
-        super::keeping::close(&mut self.event_loop)?;
+        super::storage::close(&mut self.event_loop)?;
         // A server that hands over has clients, which go to the next one when they are closed.
         drop(self.event_loop);
         self.strays.refuse();

@@ -27,7 +27,7 @@ const LINES_MAX: usize = 10_000;
 /// How long writing the queue may take at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub struct Journal {
+pub struct LogFile {
     file: OwnFile,
     zone: TimeZone,
     lines: Lines,
@@ -41,8 +41,8 @@ enum Lines {
     Output(fn(String)),
 }
 
-impl Journal {
-    pub fn open(path: &Path) -> Result<Journal, String> {
+impl LogFile {
+    pub fn open(path: &Path) -> Result<LogFile, String> {
         let file = OwnFile::new(path, "--log-file");
         let opened = file.append()?;
         let unwritten = Arc::new(AtomicU64::new(0));
@@ -64,7 +64,7 @@ impl Journal {
                 true
             }))
         };
-        Ok(Journal { file, zone: super::zone(), lines, unwritten })
+        Ok(LogFile { file, zone: super::zone(), lines, unwritten })
     }
 
     /// Writes `{date} {time},{ms} INFO {text}`, in local time.

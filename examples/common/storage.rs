@@ -98,9 +98,9 @@ pub const OF_CLUSTERS: &[Extra] = &[
     },
 ];
 
-/// Where the state of a server is kept.
+/// What the options say about where the state of a server is kept.
 #[derive(Default)]
-pub struct Keeping {
+pub struct StorageOptions {
     /// The directory of a journal.
     journal: Option<String>,
     /// Whether a backup was restored, with which another life begins.
@@ -148,7 +148,7 @@ impl Etcd {
 }
 
 /// The state that outlives a server, and where it goes.
-pub struct Kept {
+pub struct Storage {
     store: Store,
     /// The time that it has at the end.
     patience: Duration,
@@ -166,29 +166,29 @@ enum Store {
     Etcd(taketurns::etcd::EtcdStore),
 }
 
-impl Keeping {
+impl StorageOptions {
     /// Ends the program if the options contradict each other.
-    pub fn read(extras: &Extras) -> Keeping {
-        let keeping = Keeping {
+    pub fn read(extras: &Extras) -> StorageOptions {
+        let options = StorageOptions {
             journal: extras.get("--journal"),
             new_epoch: extras.get("--new-epoch").is_some(),
             discard: extras.get("--discard-journal").is_some(),
             etcd: Etcd::read(extras),
         };
-        match &keeping {
-            Keeping { journal: Some(_), etcd: Some(_), .. } => {
+        match &options {
+            StorageOptions { journal: Some(_), etcd: Some(_), .. } => {
                 wrong_usage(format_args!("--journal and --etcd exclude each other"))
             }
-            Keeping { new_epoch: true, discard: true, .. } => {
+            StorageOptions { new_epoch: true, discard: true, .. } => {
                 wrong_usage(format_args!("--new-epoch and --discard-journal exclude each other"))
             }
-            Keeping { journal: None, discard: true, .. } => {
+            StorageOptions { journal: None, discard: true, .. } => {
                 wrong_usage(format_args!("--discard-journal needs --journal DIR"))
             }
-            Keeping { journal: None, etcd: None, new_epoch: true, .. } => {
+            StorageOptions { journal: None, etcd: None, new_epoch: true, .. } => {
                 wrong_usage(format_args!("--new-epoch needs --journal DIR or --etcd URLS"))
             }
-            _ => keeping,
+            _ => options,
         }
     }
 
@@ -218,7 +218,7 @@ impl Keeping {
         &self,
         config: TurnServerConfig,
         site: &mut Site,
-    ) -> Result<Option<(TurnServer, Kept)>, String> {
+    ) -> Result<Option<(TurnServer, Storage)>, String> {
         if let Some(etcd) = &self.etcd {
             site.hands_over = true;
             return etcd.serve(config, self.new_epoch, site);
@@ -231,17 +231,17 @@ impl Keeping {
                 (turns, Store::Memory)
             }
         };
-        let kept = Kept {
+        let storage = Storage {
             store,
             patience,
             #[cfg(feature = "etcd")]
             signals: None,
         };
-        Ok(Some((turns, kept)))
+        Ok(Some((turns, storage)))
     }
 }
 
-impl Kept {
+impl Storage {
     /// Stores the records of `event_loop`, which listens for signals by now.
     #[allow(unused_variables, reason = "without any feature there is nothing to be stored")]
     pub fn serve(self, event_loop: &mut EventLoop<TurnServer>) -> Result<(), String> {
@@ -281,7 +281,7 @@ impl Etcd {
         _: TurnServerConfig,
         _: bool,
         _: &mut Site,
-    ) -> Result<Option<(TurnServer, Kept)>, String> {
+    ) -> Result<Option<(TurnServer, Storage)>, String> {
         Err(format!("cannot use --etcd: {}", super::options::lacks("etcd")))
     }
 }
@@ -293,7 +293,7 @@ impl Etcd {
         config: TurnServerConfig,
         new_epoch: bool,
         site: &mut Site,
-    ) -> Result<Option<(TurnServer, Kept)>, String> {
+    ) -> Result<Option<(TurnServer, Storage)>, String> {
         use taketurns::etcd::Candidate;
         use taketurns::net::now;
         use taketurns::store::Store as _;
@@ -311,7 +311,7 @@ impl Etcd {
             .map_err(|error| format!("etcd: {error}; raise the limit, as with --max-clients"))?;
         let seats: usize = state.rings.values().map(|ring| ring.seats.len()).sum();
         log::info!("this server leads: epoch {}, {} rings, {seats} seats", turns.epoch(), state.rings.len());
-        Ok(Some((turns, Kept { store: Store::Etcd(store), patience, signals: Some(signals) })))
+        Ok(Some((turns, Storage { store: Store::Etcd(store), patience, signals: Some(signals) })))
     }
 
     fn config(&self, listen: &[std::net::SocketAddr]) -> Result<taketurns::etcd::EtcdConfig, String> {
@@ -357,7 +357,11 @@ mod journal {
         lacks(dir)
     }
 
-    pub(super) fn serve(_: &Keeping, dir: &str, _: TurnServerConfig) -> Result<(TurnServer, Store), String> {
+    pub(super) fn serve(
+        _: &StorageOptions,
+        dir: &str,
+        _: TurnServerConfig,
+    ) -> Result<(TurnServer, Store), String> {
         lacks(dir)
     }
 }
@@ -378,14 +382,14 @@ mod journal {
 
     /// Makes a server that goes on from the journal in `dir`.
     pub(super) fn serve(
-        keeping: &Keeping,
+        options: &StorageOptions,
         dir: &str,
         config: TurnServerConfig,
     ) -> Result<(TurnServer, Store), String> {
         let (path, fresh) = (Path::new(dir), Epoch::random(&mut os_entropy()));
-        let opened = match keeping {
-            _ if keeping.discard => Journal::discard(path, fresh),
-            _ if keeping.new_epoch => Journal::open_backup(path, fresh),
+        let opened = match options {
+            _ if options.discard => Journal::discard(path, fresh),
+            _ if options.new_epoch => Journal::open_backup(path, fresh),
             _ => Journal::open(path, fresh),
         };
         let mut journal = opened.map_err(|error| advise(&error))?;
