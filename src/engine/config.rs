@@ -169,7 +169,7 @@ impl Default for DriverConfig {
 
 impl DriverConfig {
     /// Checks that a protocol's longest messages fit the buffers. [`net::Driver`](crate::net::Driver) calls
-    /// it by itself; a host that runs an [`Engine`](super::Engine) on its own sockets calls it first.
+    /// it itself; a host that runs an [`Engine`](super::Engine) on its own sockets calls it first.
     ///
     /// # Errors
     ///

@@ -30,12 +30,12 @@ pub struct Engine<P: Protocol, S: Sockets> {
     pub(super) dialed: HashMap<ConnectionId, DialId>,
     /// Input that was read and not consumed, for the few connections that have any.
     pub(super) rests: HashMap<ConnectionId, Vec<u8>>,
-    /// The wrapped connections among them.
+    /// The wires of the wrapped connections.
     pub(super) wires: ConnectionMap<Box<Wire>>,
     pub(super) wire_buffers: WireBuffers,
     /// The number of `wires` that the protocol does not know of yet.
     pub(super) securing: usize,
-    /// Those of them that have sent something that has not been read yet.
+    /// The connections in their handshake that have sent something that has not been read yet.
     pub(super) handshakes: VecDeque<ConnectionId>,
     /// Makes the wrapping of a connection whose protocol asks for it, see [`Links::upgrade`].
     pub(crate) upgrade: Option<Wrap>,
@@ -95,7 +95,7 @@ pub(super) enum Timer {
     Listener(usize),
     Dial(usize),
     Connection(ConnectionId),
-    /// The end of a second of the log.
+    /// The end of a second for which log lines are counted.
     Log,
     SilenceCheck,
     /// See [`DriverConfig::wire_ping`].
@@ -303,7 +303,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.links.offer_upgrade();
     }
 
-    /// Ends an outbound connection for good. The next one gets its number.
+    /// Ends an outbound connection for good. The next one may get its number.
     pub fn hang_up(&mut self, dial: DialId) {
         let Some(dialed) = self.dials.try_remove(dial.0) else { return };
         self.deadlines.set(Timer::Dial(dial.0), None);

@@ -513,7 +513,7 @@ fn when_too_much_is_queued_in_total_the_slowest_are_closed() {
     assert_eq!((engine.connections(), engine.counts().slow_readers), (201, 800));
     assert!(engine.streams.get(reads).is_some() && engine.streams.get(deaf[0]).is_none());
     assert!(engine.streams.get(deaf[999]).is_some(), "it began to wait last");
-    // A peer that has read everything is the last of them from then on, and a peer that is gone leaves room.
+    // A peer that has read everything is the last of them from then on, and a closed peer leaves room.
     let oldest = *deaf.iter().find(|&&id| engine.streams.get(id).is_some()).expect("200 are there");
     let at = *engine.streams.get(oldest).expect("it is there");
     engine.sockets.pipes[at].room = usize::MAX;

@@ -255,7 +255,7 @@ impl<P: Protocol, S: Sockets> Engine<P, S> {
         self.wire_broken(now, id, io::Error::new(io::ErrorKind::TimedOut, "the handshake takes too long"));
     }
 
-    /// Pings over every wrapped connection, because proxies cut silent ones.
+    /// Pings every wrapped connection, because proxies cut silent ones.
     #[cold]
     pub(super) fn ping_all(&mut self, now: Now) {
         let Some(every) = self.config.wire_ping else { return };

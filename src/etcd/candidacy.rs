@@ -1,4 +1,4 @@
-//! The way to the lead: look who leads, campaign, read what is stored. No I/O.
+//! The way to the lead: find out who leads, campaign, read what is stored. No I/O.
 //!
 //! ```text
 //!            nobody leads               a lease

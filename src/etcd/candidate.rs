@@ -59,7 +59,7 @@ pub struct Candidate {
     wants_new_epoch: bool,
 }
 
-/// The news of a candidate.
+/// The result of a [step](Candidate::step).
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "few are made, and the large one once")]
 pub enum Step {
@@ -97,8 +97,8 @@ impl Candidate {
         self
     }
 
-    /// Campaigns, or waits behind another server for a second at most. It blocks, so it is for a thread of
-    /// the host's own.
+    /// Campaigns, or waits behind another server for a second at most. It blocks, so call it on its own
+    /// thread.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use super::connection::Secure;
 use super::keys::Keys;
 use crate::engine::Target;
 
-/// Where etcd is, and who this server is there.
+/// How to reach etcd, and how this server presents itself there.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct EtcdConfig {
@@ -28,11 +28,11 @@ pub struct EtcdConfig {
     pub ttl: Duration,
     /// User and password, if etcd asks for them.
     pub user: Option<(String, String)>,
-    /// TLS towards members whose address begins with `https:`. Needs the feature `tls`.
+    /// TLS to members whose address begins with `https:`. Needs the feature `tls`.
     pub tls: EtcdTls,
 }
 
-/// Files of TLS towards etcd, as PEM.
+/// Files for TLS to etcd, as PEM.
 #[derive(Clone, Default)]
 pub struct EtcdTls {
     /// The authorities of the members. Default: those of the system.
@@ -169,7 +169,7 @@ pub enum EtcdError {
     Cluster(String),
     /// The time is below 2 s, or not in whole seconds.
     Ttl(Duration),
-    /// A file of TLS cannot be used.
+    /// A file for TLS cannot be used.
     Tls(String),
 }
 

@@ -18,17 +18,17 @@ impl Keys {
         fits.then(|| Keys { prefix: format!("/taketurns/{cluster}/0/") })
     }
 
-    /// The leader. It is deleted with the leader's lease.
+    /// The key of the leader, which is deleted with the leader's lease.
     pub(super) fn lead(&self) -> Vec<u8> {
         format!("{}lead", self.prefix).into_bytes()
     }
 
-    /// The last commit: the revision at which the leader's `lead` was created, and a number.
+    /// The key of the last commit: the revision at which the leader's `lead` was created, and a number.
     pub(super) fn seq(&self) -> Vec<u8> {
         format!("{}seq", self.prefix).into_bytes()
     }
 
-    /// An entry.
+    /// The key of an entry.
     pub(super) fn entry(&self, key: &Key) -> Vec<u8> {
         format!("{}{key}", self.prefix).into_bytes()
     }

@@ -14,8 +14,8 @@ use crate::store::Expiry;
 use crate::time::Instant;
 
 /// Each member gets a tenth of the lease to answer. Even if etcd's leader is cut off just before a renewal,
-/// without so much as a refused connection, two thirds of the lease remain, enough to ask three members
-/// twice, and by then etcd has a new leader.
+/// so that connecting to it times out, two thirds of the lease remain, enough to ask three members twice, and
+/// by then etcd has a new leader.
 pub(super) const ANSWERS_PER_LEASE: u32 = 10;
 
 /// A lease that is renewed until this is dropped.

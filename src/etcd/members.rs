@@ -40,7 +40,7 @@ pub(super) struct Members {
     members: Vec<Member>,
     /// The index of the one that is asked next.
     at: usize,
-    /// When to look again which one leads.
+    /// When to ask again which one leads.
     choose_at: Instant,
     answer_within: Duration,
     user: Option<(String, String)>,
@@ -271,8 +271,8 @@ impl Member {
         Err(trouble.expect("a name without addresses is not found"))
     }
 
-    /// Looks the name up. The system's resolver may take much longer than `until`; its answer is used next
-    /// time then.
+    /// Looks the name up. The system's resolver may take much longer than `until`; then its answer is used
+    /// next time.
     fn look_up(&mut self, until: Instant) -> io::Result<Vec<SocketAddr>> {
         let target = match &self.address.target {
             Target::Addr(addr) => return Ok(vec![*addr]),
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn the_member_that_leads_is_preferred_until_it_fails() {
-        // Header with the own number, and the leader's.
+        // A header with the member's own number, and the leader's number.
         let status = |own: u8, leader: u8| vec![0, 0, 0, 0, 6, 0x0a, 2, 0x10, own, 0x20, leader];
         let member = |own: u8, calls: usize| {
             let mut left = calls;

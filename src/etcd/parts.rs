@@ -229,7 +229,7 @@ mod tests {
             let mut rng = Rng::with_seed(seed);
             let mut state = tests::state(&mut rng, 3);
             for ring in state.rings.values_mut() {
-                // Places begin at 1, and there is room to go on.
+                // Places begin at 1, and there is room to continue.
                 ring.ring.last_place = 0;
                 ring.ring.last_turn >>= 1;
                 ring.ring.lease = None;

@@ -29,8 +29,8 @@ pub(super) trait Files {
     /// Creates or replaces a file with these contents, and syncs it.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Opens a file for a log or a database. With `anew`, replaces any earlier file with an empty one.
-    fn backend(&self, name: &str, anew: bool) -> io::Result<Self::Backend>;
+    /// Opens a file for a log or a database. With `replace`, any earlier file is replaced by an empty one.
+    fn backend(&self, name: &str, replace: bool) -> io::Result<Self::Backend>;
 
     /// Drops a synced file from the system's caches.
     fn uncache(&self, name: &str) -> io::Result<()>;
@@ -126,9 +126,10 @@ impl Files for Directory {
         file.sync_all()
     }
 
-    fn backend(&self, name: &str, anew: bool) -> io::Result<FileBackend> {
+    fn backend(&self, name: &str, replace: bool) -> io::Result<FileBackend> {
         let mut options = OpenOptions::new();
-        let file = open(&self.0.join(name), options.read(true).write(true).create(anew).truncate(anew))?;
+        let file =
+            open(&self.0.join(name), options.read(true).write(true).create(replace).truncate(replace))?;
         FileBackend::new(file).map_err(io::Error::other)
     }
 

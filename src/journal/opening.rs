@@ -46,14 +46,14 @@ pub(super) struct Opened<F: Files> {
 impl<F: Files> Opened<F> {
     pub(super) fn open(files: F, fresh: Epoch) -> Result<Opened<F>, Fault> {
         let (lock, id) = begin(&files)?;
-        if id.is_none() && is_new(&files)? { begin_anew(files, lock, fresh) } else { open(files, lock, id) }
+        if id.is_none() && is_new(&files)? { create(files, lock, fresh) } else { open(files, lock, id) }
     }
 
     pub(super) fn open_backup(files: F, fresh: Epoch) -> Result<Opened<F>, Fault> {
         let (mut lock, id) = begin(&files)?;
         let Found { mut state, commits, .. } = look(&files, id, Trust::Backup)?;
         state.meta.epoch = fresh;
-        write_anew(&files, &mut lock, &state, commits)?;
+        write_journal(&files, &mut lock, &state, commits)?;
         open(files, lock, Some(fresh))
     }
 
@@ -65,7 +65,7 @@ impl<F: Files> Opened<F> {
             }
         }
         sync(&files)?;
-        begin_anew(files, lock, fresh)
+        create(files, lock, fresh)
     }
 
     pub(super) fn import(files: F, state: &State) -> Result<Opened<F>, Fault> {
@@ -73,7 +73,7 @@ impl<F: Files> Opened<F> {
         if id.is_some() || !is_new(&files)? {
             return Err(Fault::NotEmpty);
         }
-        write_anew(&files, &mut lock, state, 0)?;
+        write_journal(&files, &mut lock, state, 0)?;
         open(files, lock, Some(state.meta.epoch))
     }
 
@@ -268,7 +268,7 @@ fn open<F: Files>(files: F, mut lock: F::Lock, id: Option<Epoch>) -> Result<Open
     let (epoch, commits) = (found.state.meta.epoch, found.commits);
     // After a failed sync the next one does not report what was lost, so everything is written again.
     if has_failed || id.is_none() {
-        write_anew(&files, &mut lock, &found.state, commits)?;
+        write_journal(&files, &mut lock, &found.state, commits)?;
         (found.records, found.at) = (Vec::new(), Replay::nothing(commits).at);
     }
     let log = trusted_log(&files, epoch, found.at).inspect_err(|_| {
@@ -298,8 +298,8 @@ fn trusted_log<F: Files>(files: &F, epoch: Epoch, at: u64) -> Result<Log<F::Back
     Ok(log)
 }
 
-fn begin_anew<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Opened<F>, Fault> {
-    write_anew(&files, &mut lock, &State::new(MetaValue { epoch: fresh, forgotten_turn: 0 }), 0)?;
+fn create<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Opened<F>, Fault> {
+    write_journal(&files, &mut lock, &State::new(MetaValue { epoch: fresh, forgotten_turn: 0 }), 0)?;
     open(files, lock, Some(fresh))
 }
 
@@ -308,7 +308,7 @@ fn begin_anew<F: Files>(files: F, mut lock: F::Lock, fresh: Epoch) -> Result<Ope
 ///
 /// The order of the renames leaves a complete journal at any point: the new database has all commits, so the
 /// old log adds nothing to it. `id` comes last, so that it never exists without them.
-fn write_anew<F: Files>(files: &F, lock: &mut F::Lock, state: &State, commits: u64) -> Result<(), Fault> {
+fn write_journal<F: Files>(files: &F, lock: &mut F::Lock, state: &State, commits: u64) -> Result<(), Fault> {
     let making = |name| Fault::system(format!("make {name}"));
     let epoch = state.meta.epoch;
     let log = files.backend(NEW_LOG, true).and_then(|file| Log::create(&file, F::LOG_BYTES, epoch));

@@ -427,7 +427,7 @@ impl<P: Protocol> Driver<P> {
         self.engine.resolved(now, target, found);
     }
 
-    /// Ends an outbound connection for good. The next one gets its number.
+    /// Ends an outbound connection for good. The next one may get its number.
     ///
     /// # Examples
     ///

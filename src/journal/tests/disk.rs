@@ -366,10 +366,10 @@ impl Files for Disk {
         platter.sync(file)
     }
 
-    fn backend(&self, name: &str, anew: bool) -> io::Result<SimulatedFile> {
+    fn backend(&self, name: &str, replace: bool) -> io::Result<SimulatedFile> {
         let mut platter = self.platter();
         platter.check_power()?;
-        let file = if anew { platter.make(name)? } else { platter.names[name] };
+        let file = if replace { platter.make(name)? } else { platter.names[name] };
         drop(platter);
         Ok(self.open(file))
     }
