@@ -99,7 +99,7 @@ fn show(options: &Options) -> Result<(), String> {
             Happening::EndOfInput => is_over = true,
             Happening::Network(Event::Protocol(event)) => {
                 let now = now();
-                if !matches!(counting.hear(now, screen.driver, event), Some(Count::Sent(..))) {
+                if !matches!(counting.handle(now, screen.driver, event), Some(Count::Sent(..))) {
                     return;
                 }
                 turns += 1;

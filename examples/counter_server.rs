@@ -111,7 +111,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
         let pause = until_save.into_iter().chain(news.catch_up()).min();
         goes_on = event_loop.run_once(pause).map_err(|error| error.to_string())?;
         while let Some(event) = event_loop.poll_event() {
-            hear(event, &mut news, state.as_mut());
+            handle(event, &mut news, state.as_mut());
         }
         if let Some(state) = &mut state {
             state.save(now().instant, event_loop.driver().protocol());
@@ -123,7 +123,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     saved
 }
 
-fn hear(event: Event<CounterEvent>, news: &mut News, state: Option<&mut State>) {
+fn handle(event: Event<CounterEvent>, news: &mut News, state: Option<&mut State>) {
     match event {
         Event::Protocol(event) => {
             news.line(format_args!("{event}"));

@@ -110,7 +110,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         while let Some(event) = clients.poll_event() {
             if let Event::Protocol(event) = event {
-                counting.hear(now, &mut clients, event);
+                counting.handle(now, &mut clients, event);
             }
         }
         counting.catch_up(now, &mut clients);

@@ -118,7 +118,7 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
             },
             // Without a moderator, turns continue until a signal ends the program.
             Happening::EndOfInput => is_over = true,
-            Happening::Network(Event::Protocol(event)) => floor.hear(screen, event),
+            Happening::Network(Event::Protocol(event)) => floor.handle(screen, event),
             Happening::Network(_) => {}
         })?;
     }
@@ -180,8 +180,8 @@ impl Floor {
     }
 
     /// Shows an event to the moderator, and admits clients.
-    fn hear(&mut self, screen: &mut Screen<'_, TurnServer>, event: TurnEvent) {
-        if let Some(sent) = self.answers.hear(screen.driver.protocol(), &event) {
+    fn handle(&mut self, screen: &mut Screen<'_, TurnServer>, event: TurnEvent) {
+        if let Some(sent) = self.answers.handle(screen.driver.protocol(), &event) {
             let text = String::from_utf8_lossy(&sent.answer).into_owned();
             for line in text.lines() {
                 screen.news(format_args!("{}: {}", sent.name, common::printable(line)));

@@ -85,7 +85,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
     let mut tables = Tables { boards: restored(service.event_loop.driver().protocol()), lines: vec![] };
     service.run(|news, driver, event| {
         if let Event::Protocol(event) = event {
-            tables.hear(now(), driver, event);
+            tables.handle(now(), driver, event);
             tables.lines.drain(..).for_each(|line| news.line(format_args!("{line}")));
         }
     })
@@ -100,7 +100,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn hear(&mut self, now: Now, driver: &mut Driver<TurnServer>, event: TurnEvent) {
+    fn handle(&mut self, now: Now, driver: &mut Driver<TurnServer>, event: TurnEvent) {
         driver.act(now, |server, links| match event {
             TurnEvent::Joining(joining) => {
                 // Written right after WELCOME or WATCHING, before any GO.

@@ -119,7 +119,7 @@ fn play(options: &Options, extras: &Extras) -> Result<(), String> {
                 Event::Opened { peer, .. } => info!("connected to {peer}"),
                 Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
                 Event::Closed { peer, reason, .. } => info!("disconnected from {peer}: {reason}"),
-                Event::Protocol(event) => match counting.hear(now, event_loop.driver_mut(), event) {
+                Event::Protocol(event) => match counting.handle(now, event_loop.driver_mut(), event) {
                     Some(Count::Sent(name, number)) => output::line(format_args!("{name} sent: {number}")),
                     Some(Count::Ended(name, why)) if end.is_ok() && why != End::Left => {
                         end = Err(format!("{name}: {}", common::reason(why)));

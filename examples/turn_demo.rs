@@ -79,7 +79,7 @@ fn demonstrate(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         clients.finish_batch(now)?;
         while let Some(event) = server.poll_event() {
             if let Event::Protocol(event) = event
-                && let Some(answer) = answers.hear(server.protocol(), &event).filter(|_| left > 0)
+                && let Some(answer) = answers.handle(server.protocol(), &event).filter(|_| left > 0)
             {
                 output::line(format_args!("{answer}"));
                 left -= 1;
@@ -87,7 +87,7 @@ fn demonstrate(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         while let Some(event) = clients.poll_event() {
             if let Event::Protocol(event) = event {
-                counting.hear(now, &mut clients, event);
+                counting.handle(now, &mut clients, event);
             }
         }
         counting.catch_up(now, &mut clients);

@@ -130,7 +130,7 @@ fn lock(options: &Options, extras: &Extras) -> Result<ExitCode, String> {
             }
             match event {
                 Event::Resolve { target } => lookup::of_loop(target, event_loop.handle()),
-                Event::Protocol(event) => lock.hear(now, event_loop.driver_mut(), event.news),
+                Event::Protocol(event) => lock.handle(now, event_loop.driver_mut(), event.news),
                 _ => {}
             }
         }
@@ -170,7 +170,7 @@ impl Lock<'_> {
         self.give_up_at.into_iter().chain(self.work.next_deadline()).min()
     }
 
-    fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, news: News) {
+    fn handle(&mut self, now: Now, driver: &mut Driver<TurnClient>, news: News) {
         match news {
             News::Waiting { .. } if self.options.at_once => self.end(GAVE_UP, ""),
             News::Waiting { needs: Some(needs), .. } if !self.has_told_needs => {

@@ -186,7 +186,7 @@ fn serve(options: &Options, extras: &Extras) -> Result<(), String> {
                 None => loops.admit(driver, &joining),
             }
         }
-        event => loops::hear(event, driver, news, &mut answers, options.quiet),
+        event => loops::handle(event, driver, news, &mut answers, options.quiet),
     })?;
     loops.join();
     Ok(())

@@ -21,7 +21,7 @@ pub struct Answers {
 
 impl Answers {
     /// Returns the answer that an event completes, if any.
-    pub fn hear(&mut self, server: &TurnServer, event: &TurnEvent) -> Option<Sent> {
+    pub fn handle(&mut self, server: &TurnServer, event: &TurnEvent) -> Option<Sent> {
         match event {
             &TurnEvent::Accepted { seat, answer, .. } => {
                 let answer = server.answer(answer)?;

@@ -154,18 +154,7 @@ impl<P: Protocol + 'static> Console<P> {
         &mut self,
         mut on: impl FnMut(&mut Screen<'_, P>, Happening<P::Event>),
     ) -> Result<bool, String> {
-        let end_of_second = self.budget.next_deadline(now().instant);
-        let deadline = self.driver.next_deadline().into_iter().chain(end_of_second).min();
-        let timeout = match self.input.readiness {
-            Readiness::Always if !self.held => Some(Duration::ZERO),
-            _ => poll_timeout(now(), deadline),
-        };
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(format!("polling failed: {error}"));
-            }
-            _ => {}
-        }
+        self.wait()?;
         if self.signals.redraw.swap(false, Ordering::Relaxed) && self.prompted {
             output::print(format!("{WIPE}{}{}", self.prompt, self.input.typed()));
         }
@@ -195,23 +184,7 @@ impl<P: Protocol + 'static> Console<P> {
             }
         }
         if readable {
-            // One read, which does not block: the poll has reported input, or it is a file.
-            let before = self.input.typed();
-            let lines = self.input.read();
-            if *screen.prompted && self.input.editor.is_some() {
-                // The terminal does not echo, so show the typed text, or all of it again if some was deleted.
-                let (line, end) = match lines.first() {
-                    Some(line) => (line.clone(), "\n"),
-                    None => (self.input.typed(), ""),
-                };
-                output::print(match line.strip_prefix(&before) {
-                    Some(more) => format!("{more}{end}"),
-                    None => format!("{WIPE}{}{line}{end}", self.prompt),
-                });
-                *screen.prompted = lines.is_empty();
-            } else {
-                *screen.prompted &= lines.is_empty() || !io::stdin().is_terminal();
-            }
+            let lines = self.input.read_and_echo(self.prompt, screen.prompted);
             lines.into_iter().for_each(|line| on(&mut screen, Happening::Line(line)));
             match self.input.readiness {
                 Readiness::Ended => on(&mut screen, Happening::EndOfInput),
@@ -224,6 +197,22 @@ impl<P: Protocol + 'static> Console<P> {
             }
         }
         Ok(!self.signals.end.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the network, a signal, a call, input or the next deadline.
+    fn wait(&mut self) -> Result<(), String> {
+        let end_of_second = self.budget.next_deadline(now().instant);
+        let deadline = self.driver.next_deadline().into_iter().chain(end_of_second).min();
+        let timeout = match self.input.readiness {
+            Readiness::Always if !self.held => Some(Duration::ZERO),
+            _ => poll_timeout(now(), deadline),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(format!("polling failed: {error}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Leaves standard input alone, for a program that does not prompt.
@@ -323,6 +312,28 @@ impl Input {
     /// Returns the incomplete line typed at a terminal.
     fn typed(&self) -> String {
         self.editor.as_ref().map_or_else(String::new, Editor::line)
+    }
+
+    /// Reads once, which does not block: the poll has reported input, or it is a file. Shows what was typed
+    /// behind the prompt, if that is the last text on the screen. Returns the complete lines.
+    fn read_and_echo(&mut self, prompt: &str, prompted: &mut bool) -> Vec<String> {
+        let before = self.typed();
+        let lines = self.read();
+        if *prompted && self.editor.is_some() {
+            // The terminal does not echo, so show the typed text, or all of it again if some was deleted.
+            let (line, end) = match lines.first() {
+                Some(line) => (line.clone(), "\n"),
+                None => (self.typed(), ""),
+            };
+            output::print(match line.strip_prefix(&before) {
+                Some(more) => format!("{more}{end}"),
+                None => format!("{WIPE}{prompt}{line}{end}"),
+            });
+            *prompted = lines.is_empty();
+        } else {
+            *prompted &= lines.is_empty() || !io::stdin().is_terminal();
+        }
+        lines
     }
 
     /// Reads once. Returns the complete lines.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use log::{Level, log, warn};
 use taketurns::net::Driver;
 use taketurns::protocol::turns::{
-    AnswerStatus, Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Name, News,
-    TurnClient,
+    AnswerStatus, Bye, ClientConfig, ClientEvent, ClientId, ClientTurn, ConfigError, End, Farewell, Name,
+    News, TurnClient,
 };
 use taketurns::time::{Instant, Now};
 use taketurns::turn::Demand;
@@ -111,7 +111,7 @@ impl Counting {
     }
 
     /// Handles an event of a client.
-    pub fn hear(&mut self, now: Now, driver: &mut Driver<TurnClient>, event: ClientEvent) -> Option<Count> {
+    pub fn handle(&mut self, now: Now, driver: &mut Driver<TurnClient>, event: ClientEvent) -> Option<Count> {
         let counter = self.counters.get_mut(&event.client)?;
         match event.news {
             News::Granted(turn) => {
@@ -122,19 +122,7 @@ impl Counting {
                     self.answer(now, driver, event.client);
                 }
             }
-            News::Accepted { .. } => {
-                let sent = Count::Sent(counter.name, counter.number);
-                counter.go_on();
-                counter.accepted += 1;
-                if self.count == Some(counter.accepted) {
-                    counter.is_finished = true;
-                    self.unfinished -= 1;
-                    rest(now, driver, event.client);
-                } else if !counter.pauses_early {
-                    self.pause(now, driver, event.client);
-                }
-                return Some(sent);
-            }
+            News::Accepted { .. } => return self.accepted(now, driver, event.client),
             News::Over { .. } => {
                 counter.turn = None;
                 if counter.asks {
@@ -152,7 +140,6 @@ impl Counting {
                 }
             }
             News::Refused { code, turn, words } => {
-                let name = counter.name;
                 // The same number would be refused again, and the client has no other.
                 if let Some(turn) = turn.filter(|_| !counter.is_finished) {
                     driver.act(now, |clients, links| counter.warn(clients.pass(now, &turn, links)));
@@ -160,23 +147,10 @@ impl Counting {
                 if may_log(Level::Warn, now, driver) {
                     let words =
                         words.map_or_else(|| code.words().to_owned(), |words| super::loggable(&words));
-                    warn!("{name}: refused by the server: {code} ({words})");
+                    warn!("{}: refused by the server: {code} ({words})", counter.name);
                 }
             }
-            News::Bye(bye) if bye.code != Bye::Left => {
-                let is_followed = follow(driver, &bye);
-                let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
-                // A server that is being replaced is no reason to warn.
-                let level = match bye.code {
-                    Bye::ShuttingDown | Bye::BadSecret => Level::Info,
-                    Bye::Moved if is_followed => Level::Info,
-                    _ => Level::Warn,
-                };
-                if may_log(level, now, driver) {
-                    let name = counter.name;
-                    log!(level, "{name}: the server closes the connection: {}{hint}", words_of(&bye));
-                }
-            }
+            News::Bye(bye) if bye.code != Bye::Left => dismissed(now, driver, counter.name, &bye),
             News::Ended { why, dial } => {
                 self.unfinished -= usize::from(!counter.is_finished);
                 counter.is_finished = true;
@@ -188,6 +162,22 @@ impl Counting {
             _ => {}
         }
         None
+    }
+
+    /// Counts the answer of a client, which then pauses or, after its last number, rests.
+    fn accepted(&mut self, now: Now, driver: &mut Driver<TurnClient>, client: ClientId) -> Option<Count> {
+        let counter = self.counters.get_mut(&client)?;
+        let sent = Count::Sent(counter.name, counter.number);
+        counter.go_on();
+        counter.accepted += 1;
+        if self.count == Some(counter.accepted) {
+            counter.is_finished = true;
+            self.unfinished -= 1;
+            rest(now, driver, client);
+        } else if !counter.pauses_early {
+            self.pause(now, driver, client);
+        }
+        Some(sent)
     }
 
     /// Answers the turn of a client.
@@ -239,6 +229,21 @@ impl Counter {
         if let Err(error) = result {
             log::debug!("{}: {error}", self.name);
         }
+    }
+}
+
+/// Goes where the server of a client sends it, if anywhere, and logs why the connection is closed.
+fn dismissed(now: Now, driver: &mut Driver<TurnClient>, name: Name, bye: &Farewell) {
+    let is_followed = follow(driver, bye);
+    let hint = if bye.code == Bye::NameTaken { "; see --name" } else { "" };
+    // A server that is being replaced is no reason to warn.
+    let level = match bye.code {
+        Bye::ShuttingDown | Bye::BadSecret => Level::Info,
+        Bye::Moved if is_followed => Level::Info,
+        _ => Level::Warn,
+    };
+    if may_log(level, now, driver) {
+        log!(level, "{name}: the server closes the connection: {}{hint}", words_of(bye));
     }
 }
 

@@ -108,14 +108,14 @@ fn run(mut event_loop: EventLoop<TurnServer>, is_quiet: bool) {
             std::process::exit(1)
         });
         while let Some(event) = event_loop.poll_event() {
-            hear(event, event_loop.driver_mut(), &mut news, &mut answers, is_quiet);
+            handle(event, event_loop.driver_mut(), &mut news, &mut answers, is_quiet);
         }
     }
     news.finish();
 }
 
 /// Handles an event of any loop. A client that goes from one to another neither comes nor leaves.
-pub fn hear(
+pub fn handle(
     event: Event<TurnEvent>,
     driver: &mut Driver<TurnServer>,
     news: &mut News,
@@ -131,7 +131,7 @@ pub fn hear(
             });
         }
         Event::Protocol(event) if !is_quiet => {
-            if let Some(answer) = answers.hear(driver.protocol(), &event) {
+            if let Some(answer) = answers.handle(driver.protocol(), &event) {
                 // The main output, which --quiet suppresses.
                 output::line(format_args!("{answer}"));
             }

@@ -143,10 +143,10 @@ fn is_nohup(signal: i32) -> bool {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a thread is the simplest thing that can wait for a signal")]
-fn listen(signals: &[i32], mut hear: impl FnMut(i32) + Send + 'static) -> Result<(), String> {
+fn listen(signals: &[i32], mut on_signal: impl FnMut(i32) + Send + 'static) -> Result<(), String> {
     let mut signals = Signals::new(signals)
         .map_err(|error| format!("cannot listen for signals: {error}; is the system out of descriptors?"))?;
-    std::thread::spawn(move || signals.forever().for_each(&mut hear));
+    std::thread::spawn(move || signals.forever().for_each(&mut on_signal));
     Ok(())
 }
 
