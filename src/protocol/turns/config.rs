@@ -105,7 +105,7 @@ impl TurnServerConfig {
     ///
     /// # Errors
     ///
-    /// The first contradiction.
+    /// Returns the first contradiction.
     ///
     /// # Examples
     ///

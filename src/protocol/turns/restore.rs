@@ -28,7 +28,7 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// When limits contradict each other, or the state does not fit within them.
+    /// Returns [`RestoreError`] if limits contradict each other, or the state does not fit within them.
     ///
     /// # Examples
     ///

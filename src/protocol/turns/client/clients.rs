@@ -8,7 +8,7 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when the settings ask for something that the framing cannot express.
+    /// Returns [`ConfigError`] if the settings ask for something that the framing cannot express.
     ///
     /// # Examples
     ///

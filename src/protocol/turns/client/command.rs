@@ -60,8 +60,8 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::StaleTurn`] if the turn is over or has been answered, [`CommandError::TooLarge`],
-    /// [`CommandError::NotANumber`].
+    /// Returns [`CommandError::StaleTurn`] if the turn is over or has been answered,
+    /// [`CommandError::TooLarge`], [`CommandError::NotANumber`].
     ///
     /// # Examples
     ///
@@ -113,7 +113,7 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::StaleTurn`] if the turn is over or has been answered.
+    /// Returns [`CommandError::StaleTurn`] if the turn is over or has been answered.
     ///
     /// # Examples
     ///
@@ -148,8 +148,9 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::StaleTurn`] if the turn is over or has been answered; [`CommandError::NotConnected`]
-    /// until the server has said whether the turn outlived the last connection.
+    /// Returns [`CommandError::StaleTurn`] if the turn is over or has been answered;
+    /// [`CommandError::NotConnected`] until the server has said whether the turn outlived the last
+    /// connection.
     ///
     /// # Examples
     ///
@@ -211,7 +212,7 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoSeat`], [`CommandError::NotInRaw`].
+    /// Returns [`CommandError::NoSeat`] without a seat, and [`CommandError::NotInRaw`] in the raw framing.
     ///
     /// # Examples
     ///
@@ -238,7 +239,7 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoSeat`], [`CommandError::NotInRaw`].
+    /// Returns [`CommandError::NoSeat`] without a seat, and [`CommandError::NotInRaw`] in the raw framing.
     ///
     /// # Examples
     ///
@@ -263,7 +264,7 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Ended`] if it is already leaving.
+    /// Returns [`CommandError::Ended`] if it is already leaving.
     ///
     /// # Examples
     ///
@@ -299,7 +300,8 @@ impl TurnClient {
     ///
     /// # Errors
     ///
-    /// [`CommandError::NotConnected`], [`CommandError::NotInRaw`].
+    /// Returns [`CommandError::NotConnected`] without a connection, and [`CommandError::NotInRaw`] in the raw
+    /// framing.
     ///
     /// # Examples
     ///
