@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::companion::Companion;
 use super::handle::{Handle, Inbox};
 #[cfg(feature = "store")]
-use super::keeping::Keeping;
+use super::loop_store::LoopStore;
 use super::timer::Timer;
 use super::{Driver, DriverConfig, Error, Event, TokenSpace};
 use crate::hint::unlikely;
@@ -65,7 +65,7 @@ pub struct EventLoop<P: Protocol> {
     stopped: bool,
     companion: Option<Box<dyn Companion<P>>>,
     #[cfg(feature = "store")]
-    keeping: Option<Box<Keeping>>,
+    store: Option<Box<LoopStore>>,
     /// Whether it has a companion or a store.
     has_more: bool,
 }
@@ -125,7 +125,7 @@ impl<P: Protocol> EventLoop<P> {
             stopped: false,
             companion: None,
             #[cfg(feature = "store")]
-            keeping: None,
+            store: None,
             has_more: false,
         })
     }
@@ -488,14 +488,14 @@ impl<P: Protocol> EventLoop<P> {
         let companion = self.companion.as_ref().and_then(|companion| companion.next_deadline());
         let deadline = earlier(self.driver.next_deadline(), companion);
         #[cfg(feature = "store")]
-        let deadline = earlier(deadline, self.keeping.as_ref().and_then(|keeping| keeping.expires_at()));
+        let deadline = earlier(deadline, self.store.as_ref().and_then(|store| store.expires_at()));
         deadline
     }
 
     /// Returns how long to poll without sleeping.
     fn busy_poll_of_all(&self) -> Option<Duration> {
         #[cfg(feature = "store")]
-        if let Some(until) = self.keeping.as_ref().and_then(|keeping| keeping.busy_poll_until()) {
+        if let Some(until) = self.store.as_ref().and_then(|store| store.busy_poll_until()) {
             return self.busy_poll.max(Some(until.saturating_duration_since(self.clock.last().instant)));
         }
         self.busy_poll
@@ -510,8 +510,8 @@ impl<P: Protocol> EventLoop<P> {
     #[cold]
     fn finish_more(&mut self, now: Now) -> Result<(), Error> {
         #[cfg(feature = "store")]
-        if let Some(keeping) = &mut self.keeping {
-            keeping.take_records(now, &mut self.driver);
+        if let Some(store) = &mut self.store {
+            store.take_records(now, &mut self.driver);
         }
         self.finish_companion(now)
     }
@@ -564,7 +564,7 @@ impl<P: Protocol + 'static> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn store_in(&mut self, store: impl Store, limit: Duration) -> Result<(), Error> {
-        self.keeping = Some(Box::new(Keeping::new(store, self.handle(), limit)?));
+        self.store = Some(Box::new(LoopStore::new(store, self.handle(), limit)?));
         self.has_more = true;
         Ok(())
     }
@@ -593,19 +593,19 @@ impl<P: Protocol> EventLoop<P> {
     /// # Ok(()) }
     /// ```
     pub fn close_store(&mut self) -> Result<(), Error> {
-        self.keeping.take().map_or(Ok(()), |keeping| keeping.close())
+        self.store.take().map_or(Ok(()), |store| store.close())
     }
 
     fn tell_durable(&mut self, now: Now) -> Result<(), Error> {
-        let Some(keeping) = &mut self.keeping else { return Ok(()) };
-        keeping.tell_durable(now, &mut self.driver).inspect_err(|_| self.lose_store(now))
+        let Some(store) = &mut self.store else { return Ok(()) };
+        store.tell_durable(now, &mut self.driver).inspect_err(|_| self.lose_store(now))
     }
 
     /// Runs at the start of a pass: while this process was suspended, another server may have taken over, and
     /// no client may be told what this one believes.
     #[cold]
     fn check_store(&mut self, now: Now) -> Result<(), Error> {
-        let expires_at = self.keeping.as_ref().and_then(|keeping| keeping.expires_at());
+        let expires_at = self.store.as_ref().and_then(|store| store.expires_at());
         if expires_at.is_none_or(|at| now.instant < at) {
             return Ok(());
         }
@@ -614,7 +614,7 @@ impl<P: Protocol> EventLoop<P> {
     }
 
     fn lose_store(&mut self, now: Now) {
-        self.keeping = None;
+        self.store = None;
         self.driver.engine.close_all(now);
     }
 }

@@ -54,7 +54,7 @@ mod error;
 mod event_loop;
 mod handle;
 #[cfg(feature = "store")]
-mod keeping;
+mod loop_store;
 mod resolve;
 mod timer;
 

@@ -19,7 +19,8 @@ pub struct ConnectionId {
 pub(super) const GENERATION_MAX: u32 = (1 << 24) - 1;
 
 impl ConnectionId {
-    /// Returns the slot, which is small and dense, as an index for tables kept next to [`Links`].
+    /// Returns the slot, which is small and dense, as an index for tables kept next to
+    /// [`Links`](super::Links).
     pub(crate) fn slot(self) -> usize {
         self.slot as usize
     }

@@ -9,20 +9,20 @@ use crate::time::{Instant, Now};
 
 /// The store of an event loop.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub(super) struct LoopStore {
     thread: StoreThread,
     /// The time that closing it may take.
     limit: Duration,
 }
 
-impl Keeping {
+impl LoopStore {
     pub(super) fn new<P: Protocol + 'static>(
         store: impl Store,
         handle: Handle<P>,
         limit: Duration,
-    ) -> Result<Keeping, Error> {
+    ) -> Result<LoopStore, Error> {
         let thread = StoreThread::spawn(store, move || handle.wake()).map_err(Error::Thread)?;
-        Ok(Keeping { thread, limit })
+        Ok(LoopStore { thread, limit })
     }
 
     /// Returns until when the loop polls without sleeping.
