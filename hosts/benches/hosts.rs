@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs as _;
-use hosts::{Options, passes};
+use hosts::Options;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use taketurns::net::{Driver, Event, now};
@@ -164,7 +164,7 @@ fn serve(options: &Options, is_in_poll: bool) -> Result<()> {
     if !is_in_poll {
         return Ok(event_loop.run(on_event)?);
     }
-    while let Continue(timeout) = passes(&mut event_loop, on_event)? {
+    while let Continue(timeout) = event_loop.run_ready(on_event)? {
         let timeout = timeout.map(TryInto::try_into).transpose()?;
         poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
     }

@@ -1,4 +1,4 @@
-//! The common parts of the hosts: options, output, and the passes of a loop inside another one.
+//! The common parts of the hosts: options and output.
 //!
 //! `client_in_tokio` is a client. Each other program of `src/bin/` is a turn server in a program that also
 //! waits for its standard input. A line there is sent to all clients that hear, and the end of the input
@@ -8,12 +8,10 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use argh::FromArgs;
-use taketurns::net::{self, Driver, Event, EventLoop, os_entropy};
-use taketurns::protocol::Protocol;
+use taketurns::net::{Driver, Event, EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnEvent, TurnServer, TurnServerConfig};
 use taketurns::time::Now;
 
@@ -89,30 +87,4 @@ fn time(text: &str) -> Result<Duration, String> {
 pub fn say(driver: &mut Driver<TurnServer>, now: Now, words: &[u8]) {
     let main = "main".parse().expect("a name");
     driver.act(now, |server, links| server.say_to_ring(&main, words, links).unwrap_or_default());
-}
-
-/// The most passes in a row, because after a flood there is no end to them, and a host has other work.
-const PASSES_MAX: usize = 8;
-
-/// Runs passes until the loop may wait, or other work of the host should run first. Returns how long it may
-/// wait, as [`EventLoop::arm`] does, or `Break` when the loop has ended.
-pub fn passes<P: Protocol>(
-    event_loop: &mut EventLoop<P>,
-    mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>),
-) -> Result<ControlFlow<(), Option<Duration>>, net::Error> {
-    let mut timeout = None;
-    for _ in 0..PASSES_MAX {
-        let goes_on = event_loop.run_once(Some(Duration::ZERO))?;
-        while let Some(event) = event_loop.poll_event() {
-            on_event(event_loop.driver_mut(), event);
-        }
-        if !goes_on {
-            return Ok(Break(()));
-        }
-        timeout = event_loop.arm()?;
-        if timeout != Some(Duration::ZERO) {
-            break;
-        }
-    }
-    Ok(Continue(timeout))
 }

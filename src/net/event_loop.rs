@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
@@ -29,6 +30,9 @@ const TIMER: Token = Token(usize::MAX - 1);
 
 /// Events taken from the system in a pass.
 const EVENTS_MAX: usize = 1024;
+
+/// Passes in a row inside another loop, which has other work.
+const PASSES_MAX: usize = 8;
 
 /// Owns a `mio::Poll` and drives a [`Driver`] on it.
 ///
@@ -326,8 +330,66 @@ impl<P: Protocol> EventLoop<P> {
         Ok(!self.stopped)
     }
 
-    /// Returns how long the host may wait for this loop's descriptor to become readable before the next pass.
-    /// It is for a loop inside another one: see the [steps](crate::net#in-another-loop).
+    /// Makes passes that do not wait, and calls `on_event` with each event, as [`run`](Self::run) does.
+    /// Returns how long the host may wait for this loop's descriptor before it calls this again, as
+    /// [`arm`](Self::arm) does, or `Break` at the end. It is for a loop inside another one: see the
+    /// [steps](crate::net#in-another-loop).
+    ///
+    /// It makes at most eight passes, because a flood would make them endless. Then it returns zero, so that
+    /// other work of the host comes first.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the poll or its timer fails, or the store is lost.
+    ///
+    /// # Examples
+    ///
+    /// Waits with `poll(2)`, next to whatever else the host waits for:
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::ops::ControlFlow::Continue;
+    /// # use rustix::event::{PollFd, PollFlags, poll};
+    /// # use taketurns::net::{EventLoop, os_entropy};
+    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
+    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
+    /// # let handle = event_loop.handle();
+    /// # let thread = std::thread::spawn(move || handle.drain());
+    /// while let Continue(timeout) = event_loop.run_ready(|_driver, event| println!("{event:?}"))? {
+    ///     let timeout = timeout.map(|timeout| timeout.try_into()).transpose()?;
+    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
+    /// }
+    /// # thread.join().unwrap();
+    /// # Ok(()) }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn run_ready(
+        &mut self,
+        mut on_event: impl FnMut(&mut Driver<P>, Event<P::Event>),
+    ) -> Result<ControlFlow<(), Option<Duration>>, Error> {
+        let mut timeout = None;
+        for _ in 0..PASSES_MAX {
+            let goes_on = self.run_once(Some(Duration::ZERO))?;
+            while let Some(event) = self.poll_event() {
+                on_event(&mut self.driver, event);
+            }
+            if !goes_on {
+                #[cfg(feature = "store")]
+                self.close_store()?;
+                return Ok(ControlFlow::Break(()));
+            }
+            timeout = self.arm()?;
+            if timeout != Some(Duration::ZERO) {
+                break;
+            }
+        }
+        Ok(ControlFlow::Continue(timeout))
+    }
+
+    /// Returns how long the host may wait for this loop's descriptor to become readable before the next pass:
+    /// the last step of [`run_ready`](Self::run_ready), for hosts that make the passes one by one.
     ///
     /// Zero means that a pass is due at once, for something that the descriptor does not announce. `None`
     /// means that the descriptor will announce everything. On Linux there is no other value, because the
@@ -343,29 +405,12 @@ impl<P: Protocol> EventLoop<P> {
     ///
     /// # Examples
     ///
-    /// Waits with `poll(2)`, next to whatever else the host waits for:
-    ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::Duration;
-    /// # use rustix::event::{PollFd, PollFlags, poll};
-    /// # use taketurns::net::{EventLoop, os_entropy};
-    /// # use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
-    /// # let mut event_loop = EventLoop::new(TurnServer::new(TurnServerConfig::default(), os_entropy())?)?;
-    /// # let handle = event_loop.handle();
-    /// # let thread = std::thread::spawn(move || handle.drain());
-    /// while event_loop.run_once(Some(Duration::ZERO))? {
-    ///     while let Some(event) = event_loop.poll_event() {
-    ///         println!("{event:?}");
-    ///     }
-    ///     let timeout = event_loop.arm()?.map(|timeout| timeout.try_into()).transpose()?;
-    ///     poll(&mut [PollFd::new(&event_loop, PollFlags::IN)], timeout.as_ref())?;
-    /// }
-    /// # thread.join().unwrap();
+    #[doc = in_a_loop!()]
+    /// event_loop.driver_mut().drain(now());
+    /// assert_eq!(event_loop.arm()?, Some(Duration::ZERO), "a pass would say that it is over");
     /// # Ok(()) }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     pub fn arm(&mut self) -> Result<Option<Duration>, Error> {
         let deadline = self.next_deadline();

@@ -36,13 +36,13 @@
 //!
 //! 1. Clear the readiness if the other loop keeps it, as tokio does. Do it before the passes, so that input
 //!    that arrives during them is announced again.
-//! 2. Make a pass that does not wait: [`EventLoop::run_once`] with a timeout of zero. It returns `false` at
-//!    the end.
-//! 3. Take every event for the host: [`EventLoop::poll_event`] until it returns `None`.
-//! 4. Call [`EventLoop::arm`], and wait for as long as it returns. If that is zero, continue with step 2, but
-//!    let the rest of the host run after every eight passes, because a flood can make them endless.
+//! 2. Call [`EventLoop::run_ready`] with a function for the events. It makes passes that do not wait, and
+//!    returns how long the host may wait for the descriptor. It returns `Break` at the end.
 //!
-//! Calls of the driver outside a pass, such as [`Driver::act`], need steps 2 to 4 after them. The guide's
+//! Tokio's `AsyncFd::with_interest` is deprecated, because a type may lie about its descriptor. It is safe
+//! here: an event loop keeps the same descriptor open until its end.
+//!
+//! Calls of the driver outside a pass, such as [`Driver::act`], need step 2 after them. The guide's
 //! section [Put it into your program](crate::guide#10-put-it-into-your-program) explains when to use which
 //! loop.
 

@@ -6,7 +6,6 @@ use std::ops::ControlFlow::Continue;
 use std::time::Duration;
 
 use argh::FromArgs;
-use hosts::passes;
 use taketurns::net::{Event, EventLoop, Handle, now};
 use taketurns::protocol::turns::{ClientConfig, ClientTurn, Name, News, TurnClient};
 use tokio::io::Interest;
@@ -37,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Deprecated, because a type may lie about its descriptor. An event loop keeps its own.
     #[allow(deprecated)]
     let mut event_loop = AsyncFd::with_interest(event_loop, Interest::READABLE)?;
-    while let Continue(timeout) = passes(event_loop.get_mut(), |driver, event| match event {
+    while let Continue(timeout) = event_loop.get_mut().run_ready(|driver, event| match event {
         Event::Protocol(event) => match event.news {
             News::Granted(turn) => drop(task::spawn(answer(turn, clients.clone()))),
             News::Accepted { turn, .. } => println!("the answer counts: {turn:?}"),

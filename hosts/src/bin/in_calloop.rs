@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use calloop::generic::Generic;
 use calloop::{EventSource, Interest, Mode, Poll, PostAction, Readiness, Token, TokenFactory};
-use hosts::{Options, passes, say};
+use hosts::{Options, say};
 use taketurns::net::{self, Driver, Event, EventLoop};
 use taketurns::protocol::turns::{TurnEvent, TurnServer};
 
@@ -90,7 +90,7 @@ impl EventSource for Turns {
     where
         F: FnMut(News, &mut Driver<TurnServer>),
     {
-        match passes(&mut self.event_loop, |driver, event| tell(News::Event(event), driver))? {
+        match self.event_loop.run_ready(|driver, event| tell(News::Event(event), driver))? {
             Continue(timeout) => {
                 self.timeout = timeout;
                 Ok(PostAction::Continue)

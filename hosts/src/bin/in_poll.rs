@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::ops::ControlFlow::Continue;
 
-use hosts::{Options, passes, say};
+use hosts::{Options, say};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use taketurns::net::now;
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut is_typing = true;
 
     while let Continue(timeout) =
-        passes(&mut event_loop, |driver, event| options.print_event(driver.protocol(), &event))?
+        event_loop.run_ready(|driver, event| options.print_event(driver.protocol(), &event))?
     {
         let timeout = timeout.map(TryInto::try_into).transpose()?;
         let mut descriptors = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow::Continue;
 use std::time::Duration;
 
-use hosts::{Options, passes, say};
+use hosts::{Options, say};
 use taketurns::net::{EventLoop, Handle};
 use taketurns::protocol::turns::TurnServer;
 use tokio::io::unix::AsyncFd;
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut event_loop = AsyncFd::with_interest(event_loop, Interest::READABLE)?;
 
     while let Continue(timeout) =
-        passes(event_loop.get_mut(), |driver, event| options.print_event(driver.protocol(), &event))?
+        event_loop.get_mut().run_ready(|driver, event| options.print_event(driver.protocol(), &event))?
     {
         match timeout {
             Some(Duration::ZERO) => task::yield_now().await,
