@@ -142,7 +142,7 @@ fn a_number_for_a_connection_that_is_being_closed_is_not_reported_as_sent() {
     talk.links.close(talk.id);
     assert_eq!(talk.answer(&turn, "17").as_deref(), Ok(""));
     talk.lose();
-    assert_eq!(talk.news(), [lost(turn, "17", AnswerStatus::Refused)]);
+    assert_eq!(talk.news(), [lost(turn, "17", AnswerStatus::NotCounted)]);
 }
 
 #[test]

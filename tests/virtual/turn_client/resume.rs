@@ -88,7 +88,7 @@ fn an_answer_whose_turn_has_passed_is_lost() {
         talk.resume(1, "");
         assert_eq!(news_behind_welcome(&mut talk), []);
         assert_eq!(talk.hear(line), "");
-        assert_eq!(talk.news()[0], lost(turn, "x", AnswerStatus::Refused), "{line}");
+        assert_eq!(talk.news()[0], lost(turn, "x", AnswerStatus::NotCounted), "{line}");
         assert_eq!(talk.hear("PONG\nWAIT ahead=3\n"), "");
     }
 }
@@ -156,7 +156,7 @@ fn an_answer_while_the_connection_is_lost_is_sent_in_its_turn_or_not_at_all() {
         assert_eq!(talk.hear(&welcome(1, "")), "PING\n");
         assert_eq!(talk.hear(go), said);
         let news = news_behind_welcome(&mut talk);
-        assert_eq!(news.contains(&lost(turn, "x", AnswerStatus::Refused)), said.is_empty(), "{news:?}");
+        assert_eq!(news.contains(&lost(turn, "x", AnswerStatus::NotCounted)), said.is_empty(), "{news:?}");
     }
 }
 
@@ -166,7 +166,7 @@ fn an_answer_for_a_connection_that_is_being_closed_is_not_reported_as_sent() {
     talk.links.close(talk.id);
     assert_eq!(talk.answer(&turn, "x").as_deref(), Ok(""));
     talk.resume(2, "");
-    assert_eq!(news_behind_welcome(&mut talk), [lost(turn, "x", AnswerStatus::Refused)]);
+    assert_eq!(news_behind_welcome(&mut talk), [lost(turn, "x", AnswerStatus::NotCounted)]);
 }
 
 /// T31: `last` says something about the answer in flight only in the same epoch.
@@ -175,7 +175,7 @@ fn t31_another_life_of_the_server_does_not_know() {
     let (mut talk, turn) = Talk::with_turn_3();
     talk.resume(2, " last=3");
     assert_eq!(news_behind_welcome(&mut talk), [News::Over { turn, how: None }]);
-    for (is_sent, status) in [(true, AnswerStatus::Unknown), (false, AnswerStatus::Refused)] {
+    for (is_sent, status) in [(true, AnswerStatus::Unknown), (false, AnswerStatus::NotCounted)] {
         let (mut talk, turn) = Talk::with_turn_3();
         if is_sent {
             talk.answer(&turn, "x").expect("it is open");

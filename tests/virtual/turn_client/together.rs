@@ -256,7 +256,7 @@ impl Told {
         for (answer, status) in &self.fates {
             match status {
                 None => assert!(unique.contains(answer), "{context}: {answer:?} does not count"),
-                Some(AnswerStatus::Refused) => {
+                Some(AnswerStatus::NotCounted) => {
                     assert!(!unique.contains(answer), "{context}: {answer:?} counts");
                 }
                 Some(AnswerStatus::Unknown) => {}

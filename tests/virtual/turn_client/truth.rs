@@ -246,7 +246,7 @@ impl Host {
         for (answer, status) in &self.fates {
             match status {
                 None => assert!(counted.contains(answer), "seed {seed}: {answer} does not count"),
-                Some(AnswerStatus::Refused) => {
+                Some(AnswerStatus::NotCounted) => {
                     assert!(!counted.contains(answer), "seed {seed}: {answer} counts");
                 }
                 Some(AnswerStatus::Unknown) => {}

@@ -98,7 +98,7 @@ fn a_refusal_without_time_left_ends_the_turn() {
         talk.hear(&format!("NO {code} turn=3 :over\n"));
         assert_eq!(
             talk.news(),
-            [refused(code, None, "over"), lost(turn, "x", AnswerStatus::Refused)],
+            [refused(code, None, "over"), lost(turn, "x", AnswerStatus::NotCounted)],
             "{code}"
         );
         assert_eq!(talk.answer(&turn, "x"), Err(CommandError::StaleTurn));
@@ -114,7 +114,10 @@ fn a_refusal_of_another_turn_does_not_affect_this_one() {
     let expected = [refused(Code::StaleTurn, None, "no"), refused(Code::Malformed, None, "no")];
     assert_eq!(talk.news(), expected);
     talk.hear("NO stale-turn turn=3 within=400 :no\n");
-    assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "no"), lost(turn, "x", AnswerStatus::Refused)]);
+    assert_eq!(
+        talk.news(),
+        [refused(Code::StaleTurn, None, "no"), lost(turn, "x", AnswerStatus::NotCounted)]
+    );
 }
 
 #[test]
@@ -200,13 +203,16 @@ fn a_late_answer_is_reported_as_lost() {
     talk.hear("LAPSED turn=3\nWAIT ahead=1\n");
     assert_eq!(talk.news(), [News::Waiting { ahead: Some(1), needs: None }], "its reply is still to come");
     talk.hear("NO stale-turn turn=3 :late\n");
-    assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "late"), lost(turn, "x", AnswerStatus::Refused)]);
+    assert_eq!(
+        talk.news(),
+        [refused(Code::StaleTurn, None, "late"), lost(turn, "x", AnswerStatus::NotCounted)]
+    );
 
     let (mut talk, turn) = Talk::with_turn_3();
     talk.answer(&turn, "x").expect("it is open");
     talk.hear("LAPSED turn=3\nGO turn=5 within=500\n");
     let news = talk.news();
-    assert_eq!(news[0], lost(turn, "x", AnswerStatus::Refused));
+    assert_eq!(news[0], lost(turn, "x", AnswerStatus::NotCounted));
     let News::Granted(next) = news[1] else { panic!("{news:?}") };
     talk.hear("NO stale-turn turn=3 :late\n");
     assert_eq!(talk.news(), [refused(Code::StaleTurn, None, "late")], "the new turn is not meant");

@@ -183,7 +183,7 @@ fn a_client_without_a_seat_has_nothing_to_wait_for_when_it_drains() {
     assert_eq!(talk.drain(), "");
     assert!(!talk.is_open());
 
-    for (is_sent, status) in [(true, AnswerStatus::Unknown), (false, AnswerStatus::Refused)] {
+    for (is_sent, status) in [(true, AnswerStatus::Unknown), (false, AnswerStatus::NotCounted)] {
         let (mut talk, turn) = Talk::with_turn_3();
         if is_sent {
             talk.answer(&turn, "x").expect("it is open");

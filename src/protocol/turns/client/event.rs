@@ -148,7 +148,7 @@ pub struct Farewell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerStatus {
     /// It does not count and never will.
-    Refused,
+    NotCounted,
     /// It may have counted: the server no longer knows, or the connection broke while the answer was being
     /// sent.
     Unknown,

@@ -88,7 +88,7 @@ impl Hold {
                 if was_known { Go::Known } else { Go::Pass }
             }
             _ => {
-                let over = self.end(AnswerStatus::Refused, None);
+                let over = self.end(AnswerStatus::NotCounted, None);
                 self.stage = Stage::Held(turn);
                 Go::New(over)
             }
@@ -209,7 +209,7 @@ impl Hold {
     /// Ends the turn of an earlier connection if neither `GO` nor `judging=` followed the resumption. Its
     /// answer did not count.
     pub(super) fn settle(&mut self) -> Option<News> {
-        if self.is_known_here { None } else { self.end(AnswerStatus::Refused, None) }
+        if self.is_known_here { None } else { self.end(AnswerStatus::NotCounted, None) }
     }
 
     /// Ends the turn for good. `status` is that of an answer that was sent; an answer that was not sent does
@@ -220,7 +220,7 @@ impl Hold {
             Stage::Held(turn) => Some(News::Over { turn, how }),
             Stage::Passed(turn) => Some(News::Over { turn, how: how.or(Some(How::Passed)) }),
             Stage::Answered { turn, is_sent } => {
-                let status = if is_sent { status } else { AnswerStatus::Refused };
+                let status = if is_sent { status } else { AnswerStatus::NotCounted };
                 Some(News::Lost { turn, answer: std::mem::take(&mut self.answer).into_boxed_slice(), status })
             }
         }

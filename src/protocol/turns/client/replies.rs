@@ -226,7 +226,7 @@ impl LineWire {
             self.intent = self.intent.filter(|&intent| intent != Intent::Rest);
         }
         let news = if is_meant && me.hold.is_passed() {
-            me.hold.end(AnswerStatus::Refused, Some(How::Passed))
+            me.hold.end(AnswerStatus::NotCounted, Some(How::Passed))
         } else {
             Some(News::Confirmed { words: words.map(Into::into) })
         };
@@ -259,14 +259,14 @@ impl LineWire {
             return me.give_up(cx, End::Refused);
         }
         if is_meant && !is_held && !is_of_others {
-            me.end_turn(cx, AnswerStatus::Refused);
+            me.end_turn(cx, AnswerStatus::NotCounted);
         }
     }
 
     /// Handles a `LAPSED`. If the answer is on its way, its own reply will tell its status.
     fn lapsed(me: &mut Player, cx: &mut Context<'_>, turn: TurnNumber, how: Option<How>) {
         if me.hold.is(turn.get()) && !me.hold.is_answered_here() {
-            let over = me.hold.end(AnswerStatus::Refused, how.or(Some(How::Lapsed)));
+            let over = me.hold.end(AnswerStatus::NotCounted, how.or(Some(How::Lapsed)));
             me.tell(cx, over);
         }
     }
