@@ -234,18 +234,63 @@ impl TurnServer {
 
     pub(super) fn remove_now(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         let Some(data) = self.table.scheduler.data(seat) else { return };
-        let (client, named_ring, name) = (data.client, data.named_ring, data.name().copied());
+        let (named_ring, name) = (data.named_ring, data.name().copied());
         let grace = self.table.scheduler.rules(seat.ring()).map_or(Duration::ZERO, |rules| rules.seat_grace);
         if let Some(name) = name {
             self.table.named_rings.remove_name(now.instant, named_ring, name, now.instant + grace);
         }
+        self.retire_with(now, seat, Bye::Removed.words(), links);
+    }
+
+    pub(super) fn retire_with(&mut self, now: Now, seat: SeatId, words: &str, links: &mut Links) {
+        let client = self.table.scheduler.data(seat).and_then(|data| data.client);
         self.retire_seat(now, seat, links);
         if let Some(id) = client {
-            self.dismiss(now, id, Bye::Removed, links);
+            self.say_goodbye(now, id, Bye::Removed, None, Some(words), links);
         }
     }
 
-    /// Lets a name that was [removed](Self::remove) join `ring` again.
+    /// Removes all seats of `ring`, for example at the end of a game. Each client hears `BYE removed` with
+    /// `words`. No turn is granted meanwhile, and no name is refused: whoever joins next begins the ring
+    /// again. A seat whose answer is being judged is removed after the verdict. Watchers stay.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HostError::UnknownRing`] if there is no such ring.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = two_clients!()]
+    /// let ring = server.ring_named(&main).expect("two clients have joined");
+    /// server.clear_ring(now, ring, "ann wins", &mut links)?;
+    /// assert!(hears(&links, bob).ends_with("BYE removed :ann wins\n"));
+    /// # Ok(()) }
+    /// ```
+    pub fn clear_ring(
+        &mut self,
+        now: Now,
+        ring: RingId,
+        words: &str,
+        links: &mut Links,
+    ) -> Result<(), HostError> {
+        if !self.table.scheduler.has_ring(ring) {
+            return Err(HostError::UnknownRing);
+        }
+        let holder = self.table.scheduler.held(ring).map(|held| held.seat);
+        let mut seats: Vec<_> = self.table.scheduler.seats_of(ring).map(|view| view.seat).collect();
+        // The holder comes last, when nobody is left to get its turn.
+        seats.sort_by_key(|&seat| Some(seat) == holder);
+        for seat in seats {
+            if !self.proposals.defer(seat, AfterTurn::Clear(words.into())) {
+                self.retire_with(now, seat, words, links);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a name that was [removed](Self::remove) join `ring` again, also if its removal still waits for a
+    /// verdict.
     ///
     /// # Examples
     ///
@@ -259,6 +304,9 @@ impl TurnServer {
     /// # Ok(()) }
     /// ```
     pub fn lift(&mut self, now: Now, ring: &Name, name: &Name) {
+        if let Some(seat) = self.seat_named(ring, name) {
+            self.proposals.lift(seat);
+        }
         if let Some(named_ring) = self.table.named_rings.find(ring) {
             self.table.named_rings.get_mut(named_ring).removed.remove(name);
             self.table.named_rings.tidy(now.instant, named_ring);

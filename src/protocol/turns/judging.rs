@@ -60,7 +60,7 @@ impl TurnServer {
             Verdict::Accept { next, words, state } => self.accept(now, proposal, next, (words, state), links),
             Verdict::Refuse { words } => {
                 if let Some(open) = self.proposals.take(seat) {
-                    self.refuse_proposal(now, seat, &open, (Code::Refused, Some(words)), links);
+                    self.refuse_proposal(now, seat, open, (Code::Refused, Some(words)), links);
                 }
                 Ok(())
             }
@@ -125,7 +125,7 @@ impl TurnServer {
         &mut self,
         now: Now,
         seat: SeatId,
-        open: &Open,
+        open: Open,
         (code, words): (Code, Option<&str>),
         links: &mut Links,
     ) {
@@ -133,7 +133,7 @@ impl TurnServer {
         let moved = judged.refuse(now.instant);
         let client = self.table.scheduler.data(seat).and_then(|data| data.client);
         if let Some(id) = client {
-            self.tell_refused(now, id, seat, open, (code, words), links);
+            self.tell_refused(now, id, seat, &open, (code, words), links);
         }
         self.apply_move(now, moved, None, links);
         if let Some(id) = client {
@@ -200,6 +200,7 @@ impl TurnServer {
                 Some(id) => self.line_left_for_good(now, id, seat, links),
                 None => self.retire_seat(now, seat, links),
             },
+            AfterTurn::Clear(words) => self.retire_with(now, seat, &words, links),
             AfterTurn::Remove => self.remove_now(now, seat, links),
         }
     }
@@ -209,7 +210,7 @@ impl TurnServer {
         self.proposals.may_be_dropped = false;
         while let Some((seat, open)) = self.proposals.take_dropped() {
             self.note_not_judged(seat, open.turn, links);
-            self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
+            self.refuse_proposal(now, seat, open, (Code::NotJudged, None), links);
         }
         self.settle_due(now.instant);
     }
@@ -218,7 +219,7 @@ impl TurnServer {
     pub(super) fn refuse_unjudged(&mut self, now: Now, seat: SeatId, links: &mut Links) {
         if let Some(open) = self.proposals.take(seat) {
             self.note_not_judged(seat, open.turn, links);
-            self.refuse_proposal(now, seat, &open, (Code::NotJudged, None), links);
+            self.refuse_proposal(now, seat, open, (Code::NotJudged, None), links);
         }
     }
 

@@ -228,7 +228,7 @@ impl TurnServer {
         if let Some(open) = &open {
             self.note_not_judged(seat, turn, links);
             if open.after_turn != AfterTurn::Stay {
-                self.deferred.push((seat, open.after_turn));
+                self.deferred.push((seat, open.after_turn.clone()));
             }
         }
         self.report(TurnEvent::Ended { seat, turn, how });

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::ledger::Answer;
+use crate::session::Bye;
 use crate::table::Mark;
 use crate::turn::{HostError, SeatId, TurnNumber};
 
@@ -160,8 +161,8 @@ pub(super) struct Open {
     alive: Weak<()>,
 }
 
-/// A step to take for a seat once its turn has moved on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A step to take for a seat once its turn has moved on. A later one takes precedence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum AfterTurn {
     /// None: the seat stays.
     Stay,
@@ -169,6 +170,8 @@ pub(super) enum AfterTurn {
     Rest,
     /// Retire the seat, because its client has left.
     Leave,
+    /// Retire the seat with these words, because the host has cleared its ring.
+    Clear(Box<str>),
     /// Retire the seat, because the host has removed it.
     Remove,
 }
@@ -206,10 +209,21 @@ impl Proposals {
         Proposal(Box::new(Proposed { seat, turn, message: message.into(), name, _alive: alive }))
     }
 
-    /// Defers `then` until the verdict on the answer of `seat`. Returns `false` if none is awaited. A `LEAVE`
+    /// Defers a step until the verdict on the answer of `seat`. Returns `false` if none is awaited. A `LEAVE`
     /// does not undo a removal.
     pub(super) fn defer(&mut self, seat: SeatId, after_turn: AfterTurn) -> bool {
-        self.open.get_mut(&seat).map(|open| open.after_turn = open.after_turn.max(after_turn)).is_some()
+        let Some(open) = self.open.get_mut(&seat) else { return false };
+        if after_turn > open.after_turn {
+            open.after_turn = after_turn;
+        }
+        true
+    }
+
+    /// Lets a removal that was deferred refuse no name.
+    pub(super) fn lift(&mut self, seat: SeatId) {
+        if let Some(open) = self.open.get_mut(&seat).filter(|open| open.after_turn == AfterTurn::Remove) {
+            open.after_turn = AfterTurn::Clear(Bye::Removed.words().into());
+        }
     }
 
     /// Returns whether any proposal waits for a verdict.

@@ -6,7 +6,8 @@ use taketurns::protocol::turns::{How, TurnConfigError, TurnEvent};
 use taketurns::turn::{Demand, Demands, HostError, RulesError};
 
 use super::start::{
-    heads, join, line_config, line_order, line_ring, raw_config, raw_ring, refusal, resume, ruled, watch,
+    heads, join, judged_config, line_config, line_order, line_ring, raw_config, raw_ring, refusal, resume,
+    ruled, watch,
 };
 
 /// M17: *skip* ends the turn that is held.
@@ -117,6 +118,69 @@ fn m17_the_host_removes_raw_seats_and_seats_that_are_away() {
     let seat = world.seat("ann");
     world.act(|server, now, links| server.remove(now, seat, links)).expect("a seat");
     assert_eq!(world.server().scheduler().seats(), 2);
+}
+
+/// M17: *clear* removes all seats of a ring at once, without a turn in between, and refuses no name.
+#[test]
+fn m17_the_host_clears_a_ring() {
+    let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
+    let watcher = watch(&mut world, "main");
+    world.reset(cid.peer);
+    let ring = world.ring("main");
+    let _ = [bob.peer, watcher].map(|peer| world.heard(peer));
+    world.act(|server, now, links| server.clear_ring(now, ring, "it is over", links)).expect("a ring");
+    for seat in [&ann, &bob] {
+        assert_eq!(world.heard(seat.peer), ["BYE removed :it is over"]);
+        assert!(!world.is_open(seat.peer));
+    }
+    assert!(world.is_open(watcher) && world.server().scheduler().seats() == 0);
+    assert!(
+        !world.heard(watcher).iter().any(|line| line.starts_with("BEGIN")),
+        "nobody had a turn meanwhile"
+    );
+    let again = join(&mut world, "ann");
+    assert_eq!(again.then, ["WAIT ahead=0 needs=1"]);
+    assert_eq!(join(&mut world, "bob").then, ["WAIT ahead=1"]);
+    assert_eq!(world.heard(again.peer), ["GO turn=2 within=30000"], "turn numbers are not used again");
+    let cleared = world.act(|server, now, links| server.clear_ring(now, ring, "", links));
+    assert_eq!(cleared, Err(HostError::UnknownRing), "it is another ring now");
+}
+
+/// M17, M6: a seat whose answer is judged is cleared after the verdict, and hears both.
+#[test]
+fn m17_a_ring_is_cleared_while_an_answer_is_judged() {
+    let (mut world, [ann, bob]) = line_ring(judged_config(), ["ann", "bob"]);
+    world.say(ann.peer, "ANSWER :mate");
+    let ring = world.ring("main");
+    world.act(|server, now, links| server.clear_ring(now, ring, "ann wins", links)).expect("a ring");
+    assert_eq!(
+        (world.heard(ann.peer), world.heard(bob.peer)),
+        (vec![], vec!["BYE removed :ann wins".into()])
+    );
+    world.accept();
+    assert_eq!(world.heard(ann.peer), ["OK turn=1", "BYE removed :ann wins"]);
+    assert_eq!((world.accepted(), world.server().scheduler().seats()), (vec!["ann:mate".to_owned()], 0));
+    join(&mut world, "ann");
+}
+
+/// M17, M6: a name may be lifted while its removal waits for a verdict.
+#[test]
+fn m17_a_name_is_lifted_before_its_seat_is_removed() {
+    for lifts in [false, true] {
+        let (mut world, [ann, _]) = line_ring(judged_config(), ["ann", "bob"]);
+        world.say(ann.peer, "ANSWER :1");
+        let seat = world.seat("ann");
+        world.act(|server, now, links| server.remove(now, seat, links)).expect("a seat");
+        if lifts {
+            let [ring, name] = ["main", "ann"].map(|name| name.parse().expect("a name"));
+            world.act(|server, now, _| server.lift(now, &ring, &name));
+        }
+        world.accept();
+        assert_eq!(world.heard(ann.peer), ["OK turn=1", "BYE removed :the host removed your seat"]);
+        let peer = world.connect();
+        world.say(peer, "JOIN ann");
+        assert_eq!(world.heard(peer)[0].starts_with("WELCOME ann"), lifts);
+    }
 }
 
 /// M18: the rules of a ring are set by its name, before or after it exists. An invalid combination is a typed
