@@ -159,7 +159,10 @@ impl<'a> Request<'a> {
         if let Some(answer) = plain_answer(line) {
             return Ok(answer);
         }
-        read(line).map_err(|(code, why)| Unreadable { code, why, turn: Request::turn_named(line) })
+        read(line).map_err(|refusal| {
+            let (code, why) = explained(line, refusal);
+            Unreadable { code, why, turn: Request::turn_named(line) }
+        })
     }
 
     /// Reads an answer as programs write it, if it is all of `input`: `ANSWER turn=7 epoch=`, the digits of
@@ -186,8 +189,7 @@ impl<'a> Request<'a> {
     /// ```
     #[must_use]
     pub fn turn_named(line: &str) -> Option<u64> {
-        let head = line.split_once(" :").map_or(line, |(head, _)| head);
-        let mut turns = head.split(' ').filter_map(|field| field.strip_prefix("turn="));
+        let mut turns = head_of(line).split(' ').filter_map(|field| field.strip_prefix("turn="));
         // A line that names two names neither.
         let (Some(turn), None) = (turns.next(), turns.next()) else { return None };
         decimal(turn)?.ok()
@@ -292,9 +294,7 @@ impl Verb {
         match (self, message.word.is_some(), has_content) {
             (Verb::Join, false, _) => Err(malformed("JOIN needs a name, as in JOIN ann")),
             (Verb::Answer, false, true) | (Verb::Join, true, false) => Ok(()),
-            (Verb::Answer, ..) => {
-                Err(malformed("the text of an answer begins with \":\", as in ANSWER :e2e4"))
-            }
+            (Verb::Answer, ..) => Err(malformed(NEEDS_COLON)),
             (_, _, true) => Err(malformed("only ANSWER has a text or a payload")),
             (_, true, false) => Err(malformed("only JOIN has a name; what follows other verbs is key=value")),
             (_, false, false) => Ok(()),
@@ -324,6 +324,35 @@ fn read(line: &str) -> Result<Request<'_>, Refusal> {
         Verb::Watch => Request::Watch { ring: ring(message)?, token: token(message)? },
         Verb::Ping => Request::Ping,
     })
+}
+
+const NEEDS_COLON: &str = "the text of an answer begins with \":\", as in ANSWER :e2e4";
+
+/// The part of a line before its text.
+fn head_of(line: &str) -> &str {
+    line.split_once(" :").map_or(line, |(head, _)| head)
+}
+
+/// Replaces the reason by a better one if the line is a common mistake of people: an answer without its
+/// colon, or a name with a space in it. The grammar knows no verb, so it can only say that a field is
+/// malformed.
+#[cold]
+fn explained(line: &str, refusal: Refusal) -> Refusal {
+    let head = head_of(line);
+    let mut parts = head.split(' ');
+    let verb = parts.next().unwrap_or_default();
+    let is_word = |part: &str| !part.is_empty() && !part.contains('=');
+    match verb {
+        "ANSWER" => {
+            let has_content = head.len() < line.len() || parts.clone().any(|part| part.starts_with("bytes="));
+            if has_content && !parts.any(is_word) { refusal } else { malformed(NEEDS_COLON) }
+        }
+        "JOIN" if parts.next().is_some_and(is_word) && parts.any(is_word) => {
+            malformed("a name has no spaces; what follows it is key=value")
+        }
+        _ if verb.starts_with("ANSWER:") => malformed(NEEDS_COLON),
+        _ => refusal,
+    }
 }
 
 fn join<'a>(message: &Message<'a>) -> Result<Join<'a>, Refusal> {
@@ -638,10 +667,59 @@ mod tests {
             (turn("PASS turn=x"), turn("PASS turn=99999999999999999999"), turn("PASS :a turn=3")),
             (None, None, None)
         );
-        assert_eq!(refused("ANSWER e2e4").1, "the text of an answer begins with \":\", as in ANSWER :e2e4");
         assert_eq!(Request::parse("HI").expect_err("unknown").to_string(), "malformed: unknown verb");
         for line in ["JOIN", "HI", "PASS x", "ANSWER turn=a b :", "JOIN a demand=x"] {
             assert!(refused(line).1.len() < 100);
+        }
+    }
+
+    #[test]
+    fn a_forgotten_colon_is_called_that() {
+        for line in [
+            "ANSWER",
+            "ANSWER ",
+            "ANSWER 5",
+            "ANSWER 1 2",
+            "ANSWER I would like to begin",
+            "ANSWER I think: yes",
+            "ANSWER 12:30",
+            "ANSWER  5",
+            "ANSWER 1+1=2",
+            "ANSWER:e2e4",
+            "ANSWER turn=7 e2e4",
+            "ANSWER turn=7 epoch=00000000000000ff I am :-)",
+            "ANSWER hello bytes=3",
+        ] {
+            assert_eq!(refused(line), (Code::Malformed, NEEDS_COLON), "{line:?}");
+        }
+        assert_eq!(NEEDS_COLON, "the text of an answer begins with \":\", as in ANSWER :e2e4");
+        for (line, why) in [
+            ("ANSWER turn=x :a b", "turn= is not a number"),
+            ("ANSWER turn=x bytes=3", "turn= is not a number"),
+            ("ANSWER Turn=1 :a", "a field is key=value, its key in lower-case letters and '-'"),
+            ("ANSWER turn=1 turn=1 :a", "a key stands twice"),
+            ("ANSWER  :a", "fields have one space between them, and none at the end"),
+            ("ANSWER :a\u{7f}", "a text has no control character but TAB"),
+            ("ANSWERS 5", "unknown verb"),
+        ] {
+            assert_eq!(refused(line).1, why, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_space_in_a_name_is_called_that() {
+        for line in
+            ["JOIN a b", "JOIN ann smith ring=x", "JOIN ann ring", "JOIN ann ring=x smith", "JOIN a b :x"]
+        {
+            let why = "a name has no spaces; what follows it is key=value";
+            assert_eq!(refused(line), (Code::Malformed, why), "{line:?}");
+        }
+        for (line, why) in [
+            ("JOIN ring=x b", "a field is key=value, its key in lower-case letters and '-'"),
+            ("JOIN  ann", "fields have one space between them, and none at the end"),
+            ("JOIN ann :x", "only ANSWER has a text or a payload"),
+        ] {
+            assert_eq!(refused(line).1, why, "{line:?}");
         }
     }
 

@@ -116,6 +116,7 @@ fn t24_wrong_answers_have_their_code_and_change_nothing() {
         (bob, "RENEW", "not-your-turn"),
         (ann, "ANSWER", "malformed"),
         (ann, "ANSWER x", "malformed"),
+        (ann, "ANSWER turn=3 I would like to begin", "malformed"),
         (ann, "ANSWER turn=x :2", "malformed"),
         (ann, "ANSWER turn= :2", "malformed"),
         (ann, "ANSWER turn=3 turn=3 :2", "malformed"),
