@@ -47,6 +47,7 @@ impl fmt::Display for InvalidName {
             InvalidName::Length => write!(f, "a name must be 1 to {NAME_BYTES_MAX} bytes long"),
             InvalidName::NotUtf8 => f.write_str("a name must be valid UTF-8"),
             InvalidName::Character(' ') => f.write_str("a name may not contain a space"),
+            InvalidName::Character(c) if c.is_ascii_graphic() => write!(f, "a name may not contain '{c}'"),
             InvalidName::Character(c) => write!(f, "a name may not contain {}", c.escape_unicode()),
         }
     }
@@ -278,6 +279,9 @@ mod tests {
     fn an_invalid_name_says_why() {
         let say = |text: &str| text.parse::<Name>().expect_err(text).to_string();
         assert_eq!(say(""), "a name must be 1 to 64 bytes long");
+        assert_eq!(say("a b"), "a name may not contain a space");
+        assert_eq!(say("a:b"), "a name may not contain ':'");
+        assert_eq!(say("a\tb"), "a name may not contain \\u{9}");
         assert_eq!(say("\u{202e}"), "a name may not contain \\u{202e}");
     }
 
