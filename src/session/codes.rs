@@ -116,7 +116,7 @@ coded! {
         /// Another client has a seat under that name.
         NameTaken = "name-taken", "another client has a seat under that name";
         /// No seat of that name, ring and epoch has this secret.
-        BadSecret = "bad-secret", "no seat has that name and secret; join without resume=";
+        BadSecret = "bad-secret", "no seat has that name and secret; join without resume=, or under another name";
         /// The seat was resumed on another connection.
         Superseded = "superseded", "your seat was resumed on another connection";
         /// Neither `JOIN` nor `WATCH` came within the hello timeout.
@@ -127,9 +127,9 @@ coded! {
         TooLong = "too-long", "a line is longer than allowed";
         /// A line is not UTF-8.
         NotUtf8 = "not-utf8", "a line is not UTF-8";
-        /// A payload cannot be told from the lines around it, or a client without a seat sent too many
-        /// malformed lines.
-        Malformed = "malformed", "the end of a message cannot be found, or too many lines were malformed";
+        /// A payload cannot be told from the lines around it, or a client that has not joined sent a second
+        /// malformed line.
+        Malformed = "malformed", "the end of a message cannot be found";
         /// The client speaks another protocol.
         NotHere = "not-here", "another protocol is spoken here";
         /// The client uses plain text at an address that needs TLS. Sent before any session begins.

@@ -289,7 +289,7 @@ impl Stage {
     fn without_secrets(&mut self, line: &str) -> String {
         let who = line.split([' ', '\'']).next().unwrap_or_default();
         let words = line.split(' ').map(|word| {
-            if let Some(secret) = word.strip_prefix("resume=").filter(|secret| !secret.is_empty()) {
+            if let Some(secret) = word.strip_prefix("resume=").filter(|secret| secret.len() == 32) {
                 let person =
                     self.people.iter_mut().find(|person| person.name == who).expect("somebody hears it");
                 person.secrets.push(secret.to_owned());

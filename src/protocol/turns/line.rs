@@ -365,7 +365,8 @@ impl TurnServer {
         let is_malformed = code == Code::Malformed && has_not_joined;
         if is_malformed && std::mem::replace(&mut session.has_erred, true) {
             self.refuse(id, code, line.as_bytes(), links);
-            return self.dismiss(now, id, Bye::Malformed, links);
+            let words = format!("{why}; this was the second malformed line");
+            return self.say_goodbye(now, id, Bye::Malformed, None, Some(&words), links);
         }
         self.line_refuse(now, id, line, (code, Some(why)), links);
     }

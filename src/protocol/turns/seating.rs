@@ -16,6 +16,10 @@ use crate::table::{AdmissionTerms, JoinRequest, LineIdentity, NamedRingId, NoSea
 use crate::time::Now;
 use crate::turn::{SeatId, SeatState, SeatView, TurnNumber};
 
+/// The words of `name-taken` if the seat's client is lost: the one that joins may be that client.
+const NAME_IS_KEPT: &str =
+    "that name is kept for its client, who resumes with its secret; else wait, or take another name";
+
 impl TurnServer {
     pub(super) fn line_join(
         &mut self,
@@ -122,7 +126,12 @@ impl TurnServer {
                 if matches!(bye, Bye::Full | Bye::RingFull) {
                     self.ledger.counts.turned_away += 1;
                 }
-                self.dismiss(now, id, bye, links);
+                let seat = self.table.seat_named(&seating.ring, &seating.name);
+                let has_lost_client = seat
+                    .and_then(|seat| self.table.scheduler.data(seat))
+                    .is_some_and(|data| data.client.is_none());
+                let is_kept = bye == Bye::NameTaken && has_lost_client;
+                self.say_goodbye(now, id, bye, None, is_kept.then_some(NAME_IS_KEPT), links);
                 Ok(())
             }
         }

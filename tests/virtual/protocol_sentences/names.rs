@@ -3,7 +3,7 @@
 use support::network::{World, field, find_field};
 use support::{ms, secs};
 
-use super::start::{heads, join, line_config, line_ring, line_world, refusal, resume};
+use super::start::{heads, join, line_config, line_ring, line_world, refusal, resume, ruled};
 
 /// T20: a connection that sends neither `JOIN` nor `WATCH` never gets a seat and is closed, whatever else it
 /// sends.
@@ -133,6 +133,28 @@ fn m22_the_name_of_a_seat_that_is_away_is_kept() {
             heard[0].starts_with(if code == "WELCOME" { "BYE bad-secret" } else { "WELCOME" }),
             "{heard:?}"
         );
+    }
+}
+
+/// M22, M16: who is refused the name of a seat whose client is lost may be that client, and hears how to get
+/// the seat.
+#[test]
+fn m22_a_name_that_is_kept_is_called_that() {
+    let kept = "BYE name-taken :that name is kept for its client, who resumes with its secret; \
+                else wait, or take another name";
+    for grace in [secs(0), secs(10)] {
+        let (mut world, [ann, bob]) = line_ring(ruled(|rules| rules.turn_grace = grace), ["ann", "bob"]);
+        for member in [&ann, &bob] {
+            let refused = |world: &mut World| {
+                let other = world.connect();
+                world.say(other, &format!("JOIN {}", member.name));
+                world.heard(other)
+            };
+            world.say(member.peer, "PING");
+            assert_eq!(refused(&mut world), ["BYE name-taken :another client has a seat under that name"]);
+            world.reset(member.peer);
+            assert_eq!(refused(&mut world), [kept], "{grace:?}");
+        }
     }
 }
 
