@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 
+use super::foreign::begins_tls;
 use crate::protocol::Entropy;
 
 /// The text is neither a [`Secret`] nor an [`Epoch`].
@@ -233,7 +234,17 @@ pub(crate) const SHOWN_BYTES_MAX: usize = 128;
 impl<'a> Redacted<'a> {
     /// The beginning of a peer's message.
     pub(crate) fn beginning(message: &'a [u8]) -> Redacted<'a> {
-        Redacted(&message[..message.len().min(SHOWN_BYTES_MAX)])
+        Redacted::first(message, SHOWN_BYTES_MAX)
+    }
+
+    /// The first `max` bytes of a peer's message. If they end in digits that would be hidden as a whole, the
+    /// rest of those belongs to them, because fewer digits might be shown.
+    fn first(message: &'a [u8], max: usize) -> Redacted<'a> {
+        let (first, rest) = message.split_at(message.len().min(max));
+        let before = first.iter().rev().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let after = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let cut_off = if before + after > HEX_DIGITS_SHOWN_MAX { after } else { 0 };
+        Redacted(&message[..first.len() + cut_off])
     }
 
     /// Returns whether something is hidden.
@@ -303,6 +314,25 @@ impl fmt::Debug for Redacted<'_> {
     }
 }
 
+/// Displays a refused message for a log line: its beginning in quotes, or the name of a protocol that people
+/// cannot read.
+pub(crate) struct Quoted<'a>(pub(crate) &'a [u8]);
+
+/// The bytes of a refused message that a log line shows at most. Binary ones are four times as long there.
+const QUOTED_BYTES_MAX: usize = 64;
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Quoted(message) = *self;
+        if begins_tls(message) {
+            return f.write_str("it speaks TLS, and this address does not");
+        }
+        let shown = Redacted::first(message, QUOTED_BYTES_MAX);
+        let more = if shown.0.len() < message.len() { "..." } else { "" };
+        write!(f, "\"{shown}\"{more}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,5 +389,24 @@ mod tests {
             assert_eq!(Redacted(line).to_string(), shown);
         }
         assert_eq!(format!("{:?}", Redacted(b"token=x")), "\"token=...\"");
+    }
+
+    #[test]
+    fn a_quotation_is_short_and_hides_what_it_cuts() {
+        let quoted = |message: &[u8]| Quoted(message).to_string();
+        assert_eq!(quoted(b"JOIN ann token=sesame"), "\"JOIN ann token=...\"");
+        assert_eq!(quoted(b""), "\"\"");
+        assert_eq!(quoted(&[b'x'; 64]), format!("\"{}\"", "x".repeat(64)));
+        assert_eq!(quoted(&[b'x'; 65]), format!("\"{}\"...", "x".repeat(64)));
+        assert_eq!(quoted(&[0xff; 500]), format!("\"{}\"...", "\\xff".repeat(64)));
+        assert_eq!(
+            quoted(&[b"\x16\x03\x01", &[0; 500][..]].concat()),
+            "it speaks TLS, and this address does not"
+        );
+        for before in 0..100 {
+            let message = format!("{}{TEXT} x{}", "y".repeat(before), "z".repeat(100));
+            let shown = quoted(message.as_bytes());
+            assert!(!shown.contains("00"), "{shown}");
+        }
     }
 }

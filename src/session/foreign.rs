@@ -43,12 +43,17 @@ pub(crate) fn is_foreign(message: &[u8], extent: Extent) -> bool {
     let line = &message[..end.unwrap_or(message.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let is_whole = end.is_some() || extent == Extent::Whole;
-    line.starts_with(b"\x16\x03")
+    begins_tls(line)
         || line.starts_with(b"SSH-")
         || !is_clean(line, is_whole)
         || is_whole && is_http(line)
         || extent == Extent::Cut
             && (begins_request(line) && end.is_none() || ends_request(line) && end.is_some())
+}
+
+/// Whether it is the beginning of a TLS handshake.
+pub(crate) fn begins_tls(message: &[u8]) -> bool {
+    message.starts_with(b"\x16\x03")
 }
 
 fn begins_request(line: &[u8]) -> bool {

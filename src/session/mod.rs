@@ -19,8 +19,8 @@ mod tests;
 pub(crate) mod undecided;
 
 pub use codes::{Bye, Code, How, UnknownCode};
-pub(crate) use credential::SHOWN_BYTES_MAX;
 pub use credential::{Epoch, InvalidHex, Redacted, Secret, Token};
+pub(crate) use credential::{Quoted, SHOWN_BYTES_MAX};
 pub use foreign::looks_foreign;
 pub(crate) use foreign::{Extent, FirstWord, is_foreign};
 pub(crate) use name::is_format;

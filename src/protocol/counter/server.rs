@@ -8,7 +8,7 @@ use super::{CounterEvent, CounterId, CounterServerConfig, Parity, Record};
 use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Entropy, Links, Origin, Protocol, log_turned_away,
 };
-use crate::session::{Extent, Redacted, is_foreign};
+use crate::session::{Extent, Quoted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 
 /// The server side of the counter protocol, without sockets: a [`Protocol`].
@@ -155,7 +155,7 @@ impl CounterServer {
         if self.refused_in_pass <= REPORTED_MAX {
             let what = match bytes {
                 b"" => why.to_owned(),
-                bytes => format!("{why}: \"{}\"", Redacted::beginning(bytes)),
+                bytes => format!("{why}: {}", Quoted(bytes)),
             };
             self.events.push_back(CounterEvent::Refused { peer: client.peer, id: client.id, what });
         }

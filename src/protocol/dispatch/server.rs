@@ -14,7 +14,7 @@ use crate::protocol::{
     BuffersMin, CloseReason, ConnectionId, ConnectionMap, Links, Origin, Protocol, log_turned_away,
 };
 use crate::record::Record;
-use crate::session::{Extent, FirstWord, Redacted, is_foreign};
+use crate::session::{Extent, FirstWord, Quoted, is_foreign};
 use crate::time::{Alarm, Instant, Now, Timers};
 use crate::wire::{Framing, LineError, RawMessage, split_line, split_raw};
 
@@ -167,8 +167,8 @@ impl DispatchServer {
         log_line!(
             links,
             Warn,
-            "{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: \"{}\"",
-            Redacted::beginning(message)
+            "{peer}: refused, not a command of 1 to {COMMAND_BYTES_MAX} bytes: {}",
+            Quoted(message)
         );
         self.counts.refused += 1;
         self.report_refusal(DispatchEvent::Refused { peer });

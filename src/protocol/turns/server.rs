@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::session::line::LineSession;
 use crate::session::raw::RawSession;
 use crate::session::undecided::Undecided;
-use crate::session::{Bye, Code, Epoch, Name, Redacted, Reply};
+use crate::session::{Bye, Code, Epoch, Name, Quoted, Redacted, Reply};
 use crate::table::{SeatData, SeatName, Table};
 use crate::time::{Alarm, Instant, Now, Timers, earlier};
 use crate::turn::{RingId, Scheduler, SchedulerConfig, SeatId};
@@ -355,7 +355,7 @@ impl TurnServer {
     /// Logs, counts and reports refused bytes. It is up to the session to tell the client.
     pub(super) fn refuse(&mut self, id: ConnectionId, code: Code, bytes: &[u8], links: &mut Links) {
         let Some(peer) = links.peer(id).filter(|_| self.sessions.get(id).is_some()) else { return };
-        log_line!(links, Warn, "{peer}: refused ({code}): \"{}\"", Redacted::beginning(bytes));
+        log_line!(links, Warn, "{peer}: refused ({code}): {}", Quoted(bytes));
         self.ledger.refused(id, code);
     }
 

@@ -4,7 +4,9 @@ use support::network::World;
 use support::{ms, secs};
 use taketurns::protocol::turns::Framing;
 
-use super::start::{admitting_config, config, join, line_config, line_ring, refusal};
+use super::start::{
+    admitting_config, auto_config, config, join, line_config, line_ring, raw_config, refusal,
+};
 use crate::logged::{listen_to_log, take_log};
 
 const FOREIGN: [&[u8]; 10] = [
@@ -105,6 +107,30 @@ fn l06_other_protocols_are_logged_with_their_first_line() {
     assert_eq!((closings, said, log.len()), (20, 20, 40), "{log:?}");
 }
 
+/// L6, A4: what people cannot read has a name in the log, and the beginning of the rest is enough.
+#[test]
+fn l06_a_tls_hello_is_logged_by_its_name() {
+    for config in [line_config(), auto_config(), raw_config()] {
+        listen_to_log();
+        let mut world = World::new(config, 1);
+        take_log();
+        for hello in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], &[b'\xff'; 500], &[b'\x01'; 500]]
+        {
+            let peer = world.connect();
+            world.say_bytes(peer, hello);
+            world.drive_for(secs(1));
+            assert!(!world.is_open(peer));
+        }
+        let log = take_log();
+        let refusals: Vec<&str> =
+            log.iter().filter_map(|(_, line)| line.split_once("refused ")).map(|(_, what)| what).collect();
+        let [tls, long @ ..] = &refusals[..] else { panic!("{log:?}") };
+        assert_eq!(*tls, "(malformed): it speaks TLS, and this address does not");
+        assert_eq!(long.len(), 2, "{log:?}");
+        assert!(long.iter().all(|line| line.len() < 4 * 64 + 30 && line.ends_with("\"...")), "{log:?}");
+    }
+}
+
 /// L6: a connection that has not joined is closed at its second malformed line.
 #[test]
 fn l06_a_newcomer_is_closed_at_its_second_malformed_line() {
@@ -118,6 +144,22 @@ fn l06_a_newcomer_is_closed_at_its_second_malformed_line() {
     world.say(peer, "hello\nJOIN ann");
     assert_eq!((refusal(&mut world, peer), world.is_open(peer)), ("malformed".to_owned(), false));
     assert_eq!(world.server().scheduler().seats(), 0);
+    // It hears what was wrong with that line.
+    for (second, why) in [
+        ("JOIN", "JOIN needs a name, as in JOIN ann"),
+        ("JOIN a b", "a name has no spaces; what follows it is key=value"),
+        ("ANSWER 1 2", "the text of an answer begins with \":\", as in ANSWER :e2e4"),
+    ] {
+        let peer = world.connect();
+        world.say(peer, "join ann");
+        assert_eq!(world.heard(peer), ["NO malformed :a line begins with a verb in capitals, such as JOIN"]);
+        world.say(peer, second);
+        let last = format!("BYE malformed :{why}; this was the second malformed line");
+        assert_eq!((world.heard(peer), world.is_open(peer)), (vec![last], false));
+    }
+    let peer = world.connect();
+    world.say(peer, "ANSWER bytes=1 bytes=1");
+    assert_eq!(world.heard(peer), ["BYE malformed :the end of a message cannot be found"]);
 }
 
 /// L7: the values of `resume=` and `token=` never reach the log, an event or a reply, even from a refused
