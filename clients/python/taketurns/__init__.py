@@ -632,6 +632,9 @@ class Machine:
         self._accepted = 0
         """The last turn of this epoch whose answer is known to count. It is never granted again."""
         self._wish: Literal["ask", "rest"] | None = None
+        self._is_always = options.demand == "always"
+        """Whether the seat wants turns without asking. Without a demand of its own it learns that from its first `WAIT` or `GO`."""
+        self._has_asked = self._has_rested = False
         self._holder: str | None = None
 
     # The connection.
@@ -769,15 +772,22 @@ class Machine:
 
     def ask(self, now: float) -> None:
         """Wants one turn, or one more. Kept until it is granted."""
+        self._has_asked, self._has_rested = True, False
         if self._wish != "ask":
             self._set_wish("ask")
 
     def rest(self, now: float) -> None:
         """Wants no turn any more, and gives up the one that is held. Kept until it is confirmed."""
+        self._has_rested = True
         if self._grant and self._grant.stage == "held":
             self._grant.stage = "passed"
         if self._wish != "rest":
             self._set_wish("rest")
+
+    @property
+    def rests(self) -> bool:
+        """Whether no turn can come before `ask`."""
+        return self._wish != "ask" and self._grant is None and (self._has_rested or not self._is_always)
 
     def leave(self, now: float) -> None:
         """Gives the seat up, or stops watching. `Over` follows within a second."""
@@ -890,6 +900,7 @@ class Machine:
     def _hear_wait(self, now: float, link: _Link, message: Message) -> None:
         waiting = Waiting(message.need("ahead"), message.number("needs"))
         self._settle_earlier(link)
+        self._is_always |= not self._has_asked
         self._events.append(waiting)
 
     def _hear_pong(self, now: float, link: _Link, message: Message) -> None:
@@ -916,6 +927,7 @@ class Machine:
             self._settle(Lapsed(None))
             link.knows_turn, link.renewal_sent = True, None
             self._grant = Grant(self._epoch, number, deadline, self._holder)
+            self._is_always |= self._wish is None
             if self._wish == "ask":
                 self._set_wish(None)
             return self._events.append(Granted(self._grant))
@@ -1104,7 +1116,10 @@ def _is_loopback(host: str) -> bool:
 def _reason(error: Exception) -> str:
     """The text of asyncio names the call and the address, too."""
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {getattr(error, 'verify_message', None) or error.reason or error}"
+        # What OpenSSL makes of the plain text that a server without TLS answers with.
+        is_plain = error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+        hint = ": does this server speak TLS? If not, leave --tls (tls=) out" if is_plain else ""
+        return f"TLS: {getattr(error, 'verify_message', None) or error.reason or error}{hint}"
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number and number > 0 else str(error)
 
@@ -1315,7 +1330,10 @@ class _Front:
             news = self._news.take()
             return news is not None
 
-        await self._until(is_there, timeout)
+        try:
+            await self._until(is_there, timeout)
+        except TimeoutError:
+            raise TimeoutError(f"no news within {timeout:g} s") from None
         return news
 
     async def leave(self) -> None:
@@ -1511,16 +1529,20 @@ class Seat(_Front):
                 turn, self._is_new = self._turn, False
             return turn is not None
 
-        await self._until(is_there, timeout)
+        try:
+            await self._until(is_there, timeout)
+        except TimeoutError:
+            hint = "; the seat rests: call ask() first" if self._machine.rests else ""
+            raise TimeoutError(f"no turn within {timeout:g} s{hint}") from None
         return turn
 
-    def ask(self) -> None:
-        """Wants one turn, for a seat that rests, or one more. Kept over lost connections until the turn is there."""
+    async def ask(self) -> None:
+        """Wants one turn, for a seat that rests, or one more. Kept over lost connections until the turn is there: `next` waits for it."""
         self._machine.ask(time.monotonic())
         self._driver.pump()
 
-    def rest(self) -> None:
-        """Wants no turn any more, and gives up the one that is held."""
+    async def rest(self) -> None:
+        """Wants no turn any more, and gives up the one that is held. Kept over lost connections: `Turn.over` waits for the end of the turn."""
         self._machine.rest(time.monotonic())
         self._driver.pump()
 
@@ -1560,12 +1582,6 @@ class _Thread:
         except BaseException:
             future.cancel()
             raise
-
-    def run(self, act: Callable[[], None]) -> None:
-        async def work() -> None:
-            act()
-
-        self.call(work())
 
     def close(self) -> None:
         async def cancel() -> None:
@@ -1680,11 +1696,11 @@ class BlockingSeat(_BlockingFront):
 
     def ask(self) -> None:
         """See `Seat.ask`."""
-        self._thread.run(self._seat.ask)
+        self._thread.call(self._seat.ask())
 
     def rest(self) -> None:
         """See `Seat.rest`."""
-        self._thread.run(self._seat.rest)
+        self._thread.call(self._seat.rest())
 
 
 F = TypeVar("F", bound=_Front)

@@ -234,7 +234,7 @@ async def _play(seat: taketurns.Seat, options: argparse.Namespace) -> None:
         if options.demand == "ask":
             if lines and await lines.peek() is None:
                 return
-            seat.ask()
+            await seat.ask()
         turn = await seat.next()
         if turn is None:
             return

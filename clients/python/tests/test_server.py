@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -98,19 +99,45 @@ class Fronts(unittest.IsolatedAsyncioTestCase):
         server = Server("--clients", "1", "--demand", "ask", "--hold-max", "none", "--turn-deadline", "600ms")
         self.addCleanup(server.stop)
         async with taketurns.join(server.address, "ann", timeout=PATIENCE) as seat:
-            with self.assertRaises(TimeoutError):
+            with self.assertRaisesRegex(TimeoutError, r"^no turn within 0\.1 s; the seat rests: call ask\(\) first$"):
                 await seat.next(0.1)
-            seat.ask()
+            await seat.ask()
             turn = await seat.next(PATIENCE)
             assert turn
             end = time.monotonic() + 1.5
             while time.monotonic() < end:
                 self.assertGreater(await turn.renew(), time.monotonic())
                 await asyncio.sleep(0.1)
-            seat.rest()
+            with self.assertRaisesRegex(TimeoutError, r"^no turn within 0\.1 s$"):
+                await seat.next(0.1)
+            await seat.rest()
             await asyncio.wait_for(turn.over(), PATIENCE)
-            seat.ask()
+            with self.assertRaisesRegex(TimeoutError, "the seat rests"):
+                await seat.next(0.1)
+            await seat.ask()
             await seat.next(PATIENCE)
+
+    async def test_a_timeout_says_that_the_seat_rests_only_if_it_does(self) -> None:
+        async with taketurns.join(self.server.address, "ann", timeout=PATIENCE) as ann:
+            turn = await ann.next(PATIENCE)
+            assert turn
+            async with taketurns.join(self.server.address, "bob", timeout=PATIENCE) as bob:
+                with self.assertRaisesRegex(TimeoutError, r"^no turn within 0\.1 s$"):
+                    await bob.next(0.1)
+                with self.assertRaisesRegex(TimeoutError, r"^no news within 0\.1 s$"):
+                    while await bob.next_news(0.1):
+                        pass
+                await bob.rest()
+                with self.assertRaisesRegex(TimeoutError, "the seat rests"):
+                    await bob.next(0.1)
+                await bob.ask()
+                with self.assertRaisesRegex(TimeoutError, r"^no turn within 0\.1 s$"):
+                    await bob.next(0.1)
+
+    async def test_tls_at_a_server_without_it(self) -> None:
+        with self.assertLogs("taketurns"), self.assertRaisesRegex(TimeoutError, r"speak TLS\? If not, leave --tls \(tls=\) out"):
+            async with taketurns.join(self.server.address, "ann", tls=ssl.create_default_context(), timeout=1):
+                pass
 
     async def test_a_taken_name_is_tried_again_and_a_wrong_demand_is_not(self) -> None:
         server = Server("--clients", "1", "--demand", "always")
