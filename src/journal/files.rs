@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use redb::StorageBackend;
 use redb::backends::FileBackend;
+use redb::{DatabaseError, StorageBackend};
 
 /// Operations on the directory of a journal.
 pub(super) trait Files {
@@ -49,6 +50,23 @@ pub(super) trait LockFile: Send + 'static {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A lock is tried six times, for 50 ms in all. A child of this process that has not executed its program yet
+/// still has each of its files, and so the locks that were just released.
+const LOCK_RETRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Calls `lock` until it returns a value.
+fn lock_patiently<T>(mut lock: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+    for _ in 0..LOCK_RETRIES {
+        if let Some(locked) = lock()? {
+            return Ok(Some(locked));
+        }
+        #[expect(clippy::disallowed_methods, reason = "no loop waits for it: it opens or folds a journal")]
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    lock()
 }
 
 /// A directory in the file system.
@@ -103,11 +121,12 @@ impl Files for Directory {
     fn lock(&self, name: &str) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         let file = open(&self.0.join(name), options.read(true).write(true).create(true).truncate(false))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+        let locked = lock_patiently(|| match file.try_lock() {
+            Ok(()) => Ok(Some(())),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
-        }
+        });
+        locked.map(|locked| locked.map(|()| file))
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -128,9 +147,13 @@ impl Files for Directory {
 
     fn backend(&self, name: &str, replace: bool) -> io::Result<FileBackend> {
         let mut options = OpenOptions::new();
-        let file =
-            open(&self.0.join(name), options.read(true).write(true).create(replace).truncate(replace))?;
-        FileBackend::new(file).map_err(io::Error::other)
+        options.read(true).write(true).create(replace).truncate(replace);
+        let backend = lock_patiently(|| match FileBackend::new(open(&self.0.join(name), &options)?) {
+            Ok(backend) => Ok(Some(backend)),
+            Err(DatabaseError::DatabaseAlreadyOpen) => Ok(None),
+            Err(error) => Err(io::Error::other(error)),
+        });
+        backend?.ok_or_else(|| io::Error::other(DatabaseError::DatabaseAlreadyOpen))
     }
 
     #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "no other system needs it"))]

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -396,6 +397,27 @@ fn an_import_without_an_end_is_an_error_after_a_line() {
     let Err(error) = Journal::import(&dir.file("other"), endless) else { panic!("it was imported") };
     let error = error.to_string();
     assert!(error.contains("line 1") && error.contains("262144 bytes or more"), "{error}");
+}
+
+/// A process that was forked just before holds a lock until it executes its program.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a lock is held for some time")]
+fn a_lock_that_is_about_to_be_released_is_waited_for() {
+    for name in ["lock", "turns.redb"] {
+        let (dir, _) = Dir::with_journal();
+        let held = File::options().read(true).write(true).open(dir.file(name)).expect("it is there");
+        held.try_lock().expect("the journal is closed");
+        let until = Instant::now() + Duration::from_millis(15);
+        let holder = std::thread::spawn(move || {
+            while Instant::now() < until {
+                std::thread::yield_now();
+            }
+            drop(held);
+        });
+        let opened = dir.open().and_then(|mut journal| journal.load().map(drop).map_err(|_| unreachable!()));
+        assert!(opened.is_ok(), "{name}: {:?}", opened.err());
+        holder.join().expect("it only waits");
+    }
 }
 
 /// Opening one for reading would block until there is a writer.
