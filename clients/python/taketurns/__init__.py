@@ -8,6 +8,11 @@
 
 `with` and `for` in the place of `async with` and `async for` give the same without asyncio, for use from any thread.
 
+    with taketurns.lock("127.0.0.1:5001", "gpu0") as turn:
+        write(data, fence=turn.fence)
+
+holds a turn for as long as the block runs: a lock over the network.
+
 The client keeps its seat over lost connections and restarts of the server, and no answer of it counts twice. A turn is answered once:
 `Turn.answer` returns when the server has confirmed the answer, and otherwise raises what became of it.
 
@@ -27,6 +32,7 @@ import re
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 import unicodedata
@@ -38,8 +44,8 @@ from typing import Any, Final, Generic, Literal, TypeVar, Union
 
 __version__ = "0.1.0"
 __all__ = [
-    "join", "watch", "Seat", "Turn", "Watcher", "BlockingSeat", "BlockingTurn", "BlockingWatcher",
-    "Error", "Refused", "Lapsed", "Unknown", "Ended",
+    "join", "watch", "lock", "Seat", "Turn", "Watcher", "HeldTurn", "BlockingSeat", "BlockingTurn", "BlockingWatcher",
+    "Error", "Refused", "Lapsed", "Unknown", "Ended", "Lost",
     "News", "Welcome", "Watching", "Waiting", "Said", "Seated", "Seats", "Began", "Answered", "Skipped", "Joined", "Away", "Back",
     "Left", "Paused", "Resumed", "Rejected", "Farewell", "Disconnected", "Missed", "printable",
 ]  # fmt: skip
@@ -118,6 +124,15 @@ class Ended(Error):
         """`left`, `superseded`, `removed`, `forbidden`, `tls-required`, `plaintext-token` (which the client itself says), or a code that
         says that the server did not understand the client."""
         self.words = words
+        """The reason, for a person. May contain anything: see `printable`."""
+
+
+class Lost(Error):
+    """The turn of a lock was lost before its block ended: another client may have the turn."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the turn is lost: {why}")
+        self.why = why
         """The reason, for a person. May contain anything: see `printable`."""
 
 
@@ -1080,6 +1095,116 @@ class Machine:
         self._events.append(Over(self.ended))
 
 
+# A turn that is kept, without I/O.
+
+NOT_RENEWED: Final = "it could not be renewed in time"
+
+
+class Lease:
+    """Gets a turn with a `Machine` that has asked, and keeps it by renewing it.
+
+    Call `hear` with each event of the machine, then `act`, and `act` again at `next_deadline`. Both call the commands of the machine.
+    """
+
+    def __init__(self, machine: Machine, *, grace: float, margin: float) -> None:
+        self._machine = machine
+        self._grace, self._margin = grace, margin
+        self.stage: Literal["waiting", "held", "lost", "too-short"] = "waiting"
+        """`too-short`: the margin leaves nothing of a turn of this server."""
+        self.turn: Grant | None = None
+        self.until = float("-inf")
+        """The server grants the turn to no other client before this instant. Long ago until a renewal is answered."""
+        self.why = ""
+        """Why the turn is lost, or too short."""
+        self._renew_at: float | None = None
+
+    @property
+    def lost_at(self) -> float:
+        """When the turn counts as lost unless it is renewed again."""
+        return self.until - self._margin
+
+    def hear(self, now: float, event: Event) -> None:
+        if self.stage == "held":
+            if isinstance(event, Farewell):
+                return self._lose("the server is shutting down" if event.code == "shutting-down" else "it has ended")
+            if isinstance(event, Settled):
+                return self._lose("it has ended")
+            if isinstance(event, Over):
+                return self._lose(str(event.ended))
+        if isinstance(event, Granted) and self.stage == "waiting":
+            # Its GO may have been written long ago, so that only a renewal says how much time is left.
+            self.turn, self._renew_at = event.turn, now
+        elif isinstance(event, (Renewed, NotRenewed)) and event.turn is self.turn:
+            self._renewed(now, event)
+        elif isinstance(event, Changed) and event.turn is self.turn:
+            # The turn was resumed on another connection.
+            self._renew_at = now
+        elif isinstance(event, Settled) and self.stage == "waiting":
+            self.turn = self._renew_at = None
+            self._machine.ask(now)
+
+    def _renewed(self, now: float, event: Renewed | NotRenewed) -> None:
+        """The turn is certainly held for a while, from when the renewal was sent. A late reply makes that too short, never too long."""
+        # The server may have lost our connection right after it read the renewal, and keeps the turn for as long as its grace.
+        within = min(event.until - event.sent, self._grace)
+        self.until, spare = event.sent + within, within - self._margin
+        if self.stage == "waiting" and spare <= 0:
+            self.stage, self.why = "too-short", f"leaves nothing of a turn of {within:g} s"
+        elif self.stage in ("waiting", "held"):
+            self._renew_at = now + max(spare / 4, 0.01)
+            if now < self.lost_at:
+                self.stage = "held"
+
+    def _lose(self, why: str) -> None:
+        self.stage, self.why = "lost", why
+
+    def act(self, now: float) -> None:
+        if self.stage == "held" and self.lost_at <= now:
+            self._lose(NOT_RENEWED)
+        if self.turn is not None and self._renew_at is not None and self._renew_at <= now and self.stage in ("waiting", "held"):
+            self._renew_at = None
+            self._machine.renew(now, self.turn)
+
+    def next_deadline(self) -> float | None:
+        """Returns when to call `act`."""
+        times = [self._renew_at if self.stage in ("waiting", "held") else None, self.lost_at if self.stage == "held" else None]
+        return min((at for at in times if at is not None), default=None)
+
+
+def needs_others(needs: int) -> str:
+    """Says why a lock waits in a ring that was not made for locks."""
+    return f"this ring has no turns until {needs} more joined; a turn_lock --serve needs no others"
+
+
+def unique_name() -> str:
+    """Makes a name of this machine, this process and a random number."""
+    host = "".join(c for c in socket.gethostname() if c.isascii() and (c.isalnum() or c in "-._"))[:40]
+    return f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+class Troubles:
+    """Tells why no server serves a client, once for each failure."""
+
+    _ELSEWHERE: Final = frozenset(["moved", "bad-secret", "shutting-down", "left", "superseded", "forbidden", "removed", "tls-required"])
+    """Farewells after which a client ends, or is taken again, here or elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_explained = False
+        """The server has said why it closes the connection."""
+
+    def of(self, event: Event, *, is_held: bool) -> str | None:
+        """Returns the trouble that the event means. `is_held`: the client has its turn, which it resumes."""
+        if isinstance(event, Farewell) and not is_held:
+            self._is_explained = True
+            if event.code not in self._ELSEWHERE:
+                return f"the server closes the connection: {event.code} ({event.words or 'no reason is given'})"
+        elif isinstance(event, Disconnected):
+            is_explained, self._is_explained = self._is_explained, False
+            if not (is_explained or event.opened and is_held):
+                return event.why
+        return None
+
+
 # asyncio.
 
 Hear = Callable[[Event], None]
@@ -1542,7 +1667,7 @@ class Seat(_Front):
         self._driver.pump()
 
     async def rest(self) -> None:
-        """Wants no turn any more, and gives up the one that is held. Kept over lost connections: `Turn.over` waits for the end of the turn."""
+        """Wants no turn any more, and gives up the one that is held. Kept over lost connections: `Turn.over` waits until it is given up."""
         self._machine.rest(time.monotonic())
         self._driver.pump()
 
@@ -1555,6 +1680,166 @@ class Seat(_Front):
             self._turn._settled = event
         elif isinstance(event, (Renewed, NotRenewed)):
             self._turn._renewed = event
+
+
+class HeldTurn:
+    """A turn that is renewed until its block ends. Made by `lock`. May be used from any thread."""
+
+    def __init__(self, lease: Lease, grant: Grant) -> None:
+        self._lease = lease
+        self.number = grant.number
+        self.epoch = grant.epoch
+        self._why: str | None = None
+        self._is_done = False
+
+    @property
+    def fence(self) -> tuple[str, int]:
+        """The epoch and the number of the turn, which never repeat in a ring.
+
+        A resource that is given them can refuse a client whose turn is over.
+        """
+        return self.epoch, self.number
+
+    @property
+    def until(self) -> float:
+        """No other client has the turn before then, by `time.monotonic()`. Each renewal moves it."""
+        return self._lease.until
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the turn was lost, or may be within the margin of `lock`. Once it is, it remains so."""
+        if self._why is None and not self._is_done:
+            # By the clock: the thread that renews may have been stopped together with this one.
+            if self._lease.stage == "lost":
+                self._why = self._lease.why
+            elif self._lease.lost_at <= time.monotonic():
+                self._why = NOT_RENEWED
+        return self._why is not None
+
+    def check(self) -> None:
+        """Raises Lost if the turn is lost. To be called between the steps of a long block."""
+        if self.is_lost:
+            raise Lost(self._why or NOT_RENEWED)
+
+    def _finish(self) -> Lost | None:
+        """The block has ended. What is lost after that is not its concern."""
+        is_lost, self._is_done = self.is_lost, True
+        return Lost(self._why or NOT_RENEWED) if is_lost else None
+
+
+class _Holder(_Front):
+    """The client of a lock."""
+
+    def __init__(
+        self, options: Options, address: str, tls: ssl.SSLContext | None, tls_name: str | None, *, grace: float, margin: float
+    ) -> None:
+        super().__init__(options, address, tls, tls_name)
+        self._margin = margin
+        self._lease = Lease(self._machine, grace=grace, margin=margin)
+        self._troubles = Troubles()
+        self._waits: str | None = None
+        """What it waits for, once the server has said so."""
+        self._unserved: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_done = False
+        self._block: asyncio.Task[Any] | None = None
+        """The task whose block is cancelled if the turn is lost."""
+        self._cancels_before = 0
+        self._has_cancelled = self._has_told_loss = False
+
+    async def get(self, timeout: float | None) -> HeldTurn:
+        """Waits for a turn that is certainly held."""
+        lease, is_once = self._lease, timeout is not None and timeout <= 0
+
+        def is_decided() -> bool:
+            return lease.stage != "waiting" or is_once and bool(self._waits or self._unserved)
+
+        self._machine.ask(time.monotonic())
+        self._driver.pump()
+        try:
+            await self._until(is_decided, None if is_once else timeout)
+        except TimeoutError:
+            why = self._trouble or self._waits or (None if self._is_welcome else "the server did not answer")
+            raise TimeoutError(f"no turn within {timeout:g} s" + (f": {printable(why)}" if why else "")) from None
+        except Ended as ended:
+            if ended.code != "out-of-range":
+                raise
+            raise Ended(ended.code, f"{ended.words}; the server has to be as turn_lock --serve") from None
+        if lease.stage == "too-short":
+            raise ValueError(f"margin={self._margin:g} {lease.why}")
+        if lease.stage == "lost":
+            raise Lost(lease.why)
+        if lease.turn is None or lease.stage == "waiting":
+            raise TimeoutError(self._waits) if self._waits else ConnectionError(self._unserved)
+        return HeldTurn(lease, lease.turn)
+
+    def cancel_if_lost(self) -> None:
+        """Has the block of this task cancelled as soon as the turn is lost."""
+        self._block = asyncio.current_task()
+        if sys.version_info >= (3, 11) and self._block is not None:
+            self._cancels_before = self._block.cancelling()
+
+    def take_cancel(self) -> bool:
+        """Takes a cancellation of the block back. Returns whether there was one, and nobody else wants to cancel the task."""
+        block, self._block = self._block, None
+        if not self._has_cancelled or block is None:
+            return False
+        if sys.version_info >= (3, 11):
+            return block.uncancel() <= self._cancels_before
+        return True
+
+    async def release(self, lost: Lost | None = None) -> None:
+        """Gives the turn and the seat up. What the server has to know is under way before this waits for anything."""
+        self._is_done = True
+        if lost is not None:
+            self._tell_loss(lost.why)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._machine.rest(time.monotonic())
+        try:
+            await self.leave()
+        except Ended:
+            pass
+        finally:
+            self._driver.stop()
+
+    def _hear(self, event: Event) -> None:
+        super()._hear(event)
+        if self._is_done:
+            return
+        if isinstance(event, Welcome):
+            self._unserved = None
+        elif isinstance(event, Waiting) and self._lease.stage == "waiting":
+            waits = needs_others(event.needs) if event.needs else "another client has it"
+            if event.needs and waits != self._waits:
+                _log.warning("%s: %s", self._options.name, waits)
+            self._waits = waits
+        elif trouble := self._troubles.of(event, is_held=self._lease.stage == "held"):
+            self._unserved = trouble
+        self._lease.hear(time.monotonic(), event)
+        asyncio.get_running_loop().call_soon(self._act)
+
+    def _tell_loss(self, why: str) -> None:
+        if not self._has_told_loss:
+            self._has_told_loss = True
+            _log.warning("%s: the turn is lost: %s", self._options.name, printable(why))
+
+    def _act(self) -> None:
+        """Renews the turn when that is due, and notices its loss."""
+        if self._is_done:
+            return
+        lease = self._lease
+        lease.act(time.monotonic())
+        self._driver.pump()
+        if lease.stage == "lost":
+            self._tell_loss(lease.why)
+            if self._block is not None and not self._has_cancelled:
+                self._has_cancelled = self._block.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = lease.next_deadline()
+        loop = asyncio.get_running_loop()
+        self._timer = None if deadline is None else loop.call_later(max(deadline - time.monotonic(), 0), self._act)
 
 
 # Without asyncio.
@@ -1747,6 +2032,76 @@ class _Entrance(Generic[F, B]):
                 self._thread.close()
 
 
+class _Lock:
+    """What `lock` returns: to be entered by `with`, or by `async with`."""
+
+    def __init__(self, make: Callable[[], _Holder], timeout: float | None) -> None:
+        self._make = make
+        self._timeout = timeout
+        self._holder: _Holder | None = None
+        self._turn: HeldTurn | None = None
+        self._thread: _Thread | None = None
+        self._use = threading.Lock()
+
+    def _begin(self) -> _Holder:
+        if not self._use.acquire(blocking=False):
+            raise RuntimeError("this lock is in use: call taketurns.lock(...) for each block")
+        self._holder = self._make()
+        return self._holder
+
+    async def __aenter__(self) -> HeldTurn:
+        holder = self._begin()
+        try:
+            self._turn = await holder.get(self._timeout)
+        except BaseException:
+            try:
+                await holder.release()
+            finally:
+                self._use.release()
+            raise
+        holder.cancel_if_lost()
+        return self._turn
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._holder is not None and self._turn is not None
+        lost, is_our_cancel = self._turn._finish(), self._holder.take_cancel()
+        try:
+            await self._holder.release(lost)
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # A block that ended before it noticed its cancellation leaves that to whoever waits next, which has to be here.
+            if not is_our_cancel:
+                raise
+        finally:
+            self._use.release()
+        if lost and (kind is None or is_our_cancel and issubclass(kind, asyncio.CancelledError)):
+            raise lost from None
+
+    def __enter__(self) -> HeldTurn:
+        holder = self._begin()
+        self._thread = thread = _Thread()
+        try:
+            self._turn = thread.call(holder.get(self._timeout))
+        except BaseException:
+            self._end(holder, thread)
+            raise
+        return self._turn
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._holder is not None and self._turn is not None and self._thread is not None
+        lost = self._turn._finish()
+        self._end(self._holder, self._thread, lost)
+        if lost and kind is None:
+            raise lost
+
+    def _end(self, holder: _Holder, thread: _Thread, lost: Lost | None = None) -> None:
+        try:
+            thread.call(holder.release(lost))
+        finally:
+            thread.close()
+            self._use.release()
+
+
 def join(
     address: str,
     name: str,
@@ -1800,3 +2155,45 @@ def watch(
     options = Options(None, ring, ping=ping, token=token)
     _addresses(address)
     return _Entrance(lambda: Watcher(options, address, tls, tls_name), BlockingWatcher, timeout)
+
+
+def lock(
+    address: str,
+    ring: str,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    margin: float = 5.0,
+    grace: float = 10.0,
+    allow_plaintext_secrets: bool = False,
+    token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    tls_name: str | None = None,
+) -> _Lock:
+    """Holds a turn of a ring for as long as a block runs: `with lock(...) as turn`, or `async with`. Needs a `turn_lock --serve`.
+
+    It takes a seat that rests, asks, waits for the turn, renews it until the block ends, and leaves. `with` renews from a thread,
+    `async with` on the running loop; one that cannot run for long, because of code that blocks the loop or does not release the GIL,
+    loses the turn.
+
+    The turn counts as lost `margin` seconds before another client can have it, which is the time that the block has to stop. From then on
+    `HeldTurn.is_lost` is true, and `HeldTurn.check` raises Lost. A block of `async with` is cancelled; nothing interrupts one of `with`.
+    At the end of the block, Lost is raised, unless the block raises an error of its own.
+
+    `timeout` is the time until the turn is there, in seconds. Then TimeoutError is raised; by default it waits for ever. With
+    `timeout=0` it gives up as soon as it would have to wait: TimeoutError if another client has the turn, ConnectionError if no server
+    takes this client. Raises ValueError for what cannot be, as does a margin that leaves nothing of a turn of this server, and Ended if
+    the server does not want the client.
+
+    `name` is the client's, unique in its ring; by default one of this machine and process. `grace` is the server's `--turn-grace`: how
+    long it keeps the turn of a lost connection. For all else, see `join`.
+    """
+    if not 0 <= margin < grace:
+        raise ValueError(f"margin is at least 0 s, and less than grace ({grace:g} s)")
+    ping = max((grace - margin) / 4, 0.1)
+    options = Options(
+        unique_name() if name is None else name, ring, demand="ask", ping=ping,
+        allow_plaintext_secrets=allow_plaintext_secrets, token=token,
+    )  # fmt: skip
+    _addresses(address)
+    return _Lock(lambda: _Holder(options, address, tls, tls_name, grace=grace, margin=margin), timeout)

@@ -122,12 +122,22 @@ def _describe_lock(parser: argparse.ArgumentParser) -> None:
     parser.usage = "python -m taketurns lock RING [options] -- COMMAND..."
     parser.description = (
         "Runs a command while it holds the turn. Exits with the code of the command, with 75 if the turn did not come in time, or with 76 "
-        "if the turn was lost and the command was ended. TAKETURNS_EPOCH and TAKETURNS_TURN are in its environment."
+        "if the turn was lost and the command was ended. TAKETURNS_EPOCH and TAKETURNS_TURN are in its environment. Needs a server whose "
+        "seats rest until they ask: turn_lock --serve."
     )
-    parser.epilog = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal."
+    parser.epilog = (
+        "Without a server that takes this client, --try exits with 1 after one attempt, --timeout with 75 at its end, and with neither "
+        "it tries again until there is one. Other codes: 1 if the server refuses this client for good, or for a name that cannot be; 2 "
+        "for wrong usage; 126 if the command cannot be run; 127 if there is none of that name; 128 plus the signal that ended it. "
+        "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal."
+    )
     parser.add_argument("ring", metavar="RING", help="one client of it runs its command at a time")
-    parser.add_argument("--try", dest="at_once", action="store_true", help="give up with 75 if another client has the turn")
-    parser.add_argument("--timeout", metavar="TIME", type=_time, help="give up with 75 if the turn has not come by then. Default: never")
+    parser.add_argument(
+        "--try", dest="at_once", action="store_true", help="give up with 75 if another client has the turn, with 1 if no server takes this one"
+    )
+    parser.add_argument(
+        "--timeout", metavar="TIME", type=_time, help="give up with 75 if the turn has not come by then, even for want of a server. Default: never"
+    )
     parser.add_argument(
         "--kill-after", metavar="TIME", type=_time, default=5.0,
         help="time between SIGTERM and the earliest moment another client can have the turn; SIGKILL comes before that. Default: 5s",

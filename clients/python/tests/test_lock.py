@@ -115,6 +115,29 @@ class Lock(unittest.TestCase):
         self.assertEqual(self.ends(process, 0), ["it runs"])
         self.assertEqual(len(process.err), 1)
 
+    def test_a_ring_that_is_not_for_locks_says_so(self) -> None:
+        server = Server()
+        self.addCleanup(server.stop)
+        says = "this ring has no turns until 1 more joined; a turn_lock --serve needs no others"
+        process = self.lock(server.address, ["--timeout", "500ms"], "true")
+        self.ends(process, GAVE_UP)
+        self.assertEqual(process.err, [says])
+        server = Server("--demand", "always")
+        self.addCleanup(server.stop)
+        process = self.lock(server.address, [], "true")
+        self.ends(process, 1)
+        self.assertRegex(process.err[0], "^out-of-range: .*; the server has to be as turn_lock --serve$")
+
+    def test_what_cannot_be_is_one_line(self) -> None:
+        server = self.server()
+        process = self.lock(server.address, [], "true", ring="a b")
+        self.ends(process, 1)
+        self.assertEqual(process.err, ["'a b' cannot be a name: it contains ' '"])
+        process = self.lock(server.address, ["--tls", "--try"], "true")
+        self.ends(process, 1)
+        self.assertEqual(len(process.err), 1)
+        self.assertIn("does this server speak TLS? If not, leave --tls (tls=) out", process.err[0])
+
     def test_a_server_that_never_stops_sending_keeps_nobody(self) -> None:
         flood = Flood(self)
         process = self.lock(flood.address, ["--timeout", "300ms"], "true")
