@@ -298,7 +298,7 @@ impl fmt::Display for RulesError {
         f.write_str(match self {
             RulesError::NoSeats => "min_seats is 0: expected at least 1",
             RulesError::NeverEnoughSeats => {
-                "min_seats is above the most seats that there can be: no turn would ever be granted"
+                "min_seats is above seats_max or max_seats: no turn would ever be granted"
             }
             RulesError::NoTime => "turn_deadline or hold_max is below 1 ms",
             RulesError::NoTimeToJudge => "the host judges, but judging_timeout or proposals_max is 0",
