@@ -106,12 +106,6 @@ impl LineWire {
     pub(super) fn open(&mut self, me: &mut Player, cx: &mut Context<'_>, is_private: bool) {
         let may_show_secrets = is_private || me.config.allow_plaintext_secrets;
         if me.config.token.is_some() && !may_show_secrets {
-            log_line!(
-                cx.links,
-                Warn,
-                "{}: a token is not sent in plain text to another machine",
-                me.config.shown()
-            );
             return me.give_up(cx, End::PlaintextToken);
         }
         if self.seat.is_some() && !may_show_secrets && cx.links.may_log(Level::Info) {
