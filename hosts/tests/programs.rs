@@ -55,6 +55,26 @@ fn a_client_in_tokio() {
     }
 }
 
+/// By the name of its server, which is looked up outside the loop.
+#[test]
+fn a_client_in_tokio_prints_why_its_server_closes_the_connection() {
+    let host = Host::start(env!("CARGO_BIN_EXE_in_tokio"));
+    let mut ann = Client::join(&host.addr, "ann");
+    let port = host.addr.rsplit_once(':').expect("a port").1;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client_in_tokio"));
+    command.args(["ann", "--connect", &format!("localhost:{port}")]).stderr(Stdio::piped());
+    let mut second = command.spawn().expect("it runs");
+    let mut lines = BufReader::new(second.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    // A dual-stack machine may try an address first on which the server does not listen.
+    let said = lines.find(|line| !line.contains("trying again"));
+    let _ = second.kill();
+    let _ = second.wait();
+    let said = said.expect("it prints something");
+    assert!(said.starts_with("the server closes the connection: name-taken ("), "{said}");
+    ann.says("LEAVE");
+    ann.hears("BYE left");
+}
+
 fn play(program: &str) {
     let mut host = Host::start(program);
     let (mut ann, mut bob) = (Client::join(&host.addr, "ann"), Client::join(&host.addr, "bob"));

@@ -1,12 +1,17 @@
 //! A client in a tokio task. Another task makes its answers, and takes its time.
+//!
+//! ```text
+//! cargo run -p hosts --bin client_in_tokio -- ann
+//! ```
+//!
+//! It needs a server, and most rings need a second client: `cargo run --example turn_server`.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::ops::ControlFlow::Continue;
 use std::time::Duration;
 
 use argh::FromArgs;
-use taketurns::net::{Event, EventLoop, Handle, now};
+use taketurns::net::{Event, EventLoop, Handle, Target, now, resolve};
 use taketurns::protocol::turns::{ClientConfig, ClientTurn, Name, News, TurnClient};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,9 +23,9 @@ struct Options {
     /// the name of the client
     #[argh(positional)]
     name: Name,
-    /// the server, as IP:PORT. Default: 127.0.0.1:5001
-    #[argh(option, arg_name = "addr", default = "([127, 0, 0, 1], 5001).into()")]
-    connect: SocketAddr,
+    /// the server, as HOST:PORT. Default: 127.0.0.1:5001
+    #[argh(option, arg_name = "addr", default = "Target::Addr(([127, 0, 0, 1], 5001).into())")]
+    connect: Target,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -45,8 +50,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 dial.into_iter().for_each(|dial| driver.hang_up(dial));
                 driver.drain(now());
             }
+            // After most of them the driver dials again.
+            News::Bye(bye) => {
+                let words = bye.words.as_deref().unwrap_or(bye.code.words());
+                eprintln!("the server closes the connection: {} ({})", bye.code, words.escape_debug());
+            }
             _ => {}
         },
+        Event::Resolve { target } => look_up(target, clients.clone()),
         Event::Unreachable { target, error, .. } => eprintln!("{target}: {error}; trying again"),
         _ => {}
     })? {
@@ -61,6 +72,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Looks up the name of a server where that may block.
+fn look_up(target: Target, clients: Handle<TurnClient>) {
+    task::spawn_blocking(move || {
+        let found = resolve(&target);
+        let _ = clients.run(move |driver, now| driver.resolved(now, &target, found));
+    });
 }
 
 /// Works, and answers through the handle. A turn that is over by then is no error: the next one comes.
