@@ -2,7 +2,7 @@
 
 use taketurns::protocol::turns::{AccessRules, Bearer, TurnServer};
 
-use super::files;
+use super::files::GivenFile;
 use super::options::{Extra, Extras};
 use super::server::Site;
 use super::tls::Reload;
@@ -26,7 +26,7 @@ pub const OF_SERVERS: &[Extra] = &[
 
 /// A file of rules, and the rules.
 pub struct Access {
-    file: String,
+    file: GivenFile,
     pub rules: AccessRules,
 }
 
@@ -34,7 +34,7 @@ impl Access {
     /// Reads the file that the options name, if they do. Rules that could not hold on this site, or would
     /// have their tokens read by others, are an error.
     pub fn read(extras: &Extras, site: &Site) -> Result<Option<Access>, String> {
-        let Some(file) = extras.get("--access") else { return Ok(None) };
+        let Some(file) = GivenFile::of(extras, "--access") else { return Ok(None) };
         let rules = read(&file)?;
         if rules.have_tokens() && !site.is_private() && extras.get("--insecure-tokens").is_none() {
             return Err(
@@ -69,16 +69,16 @@ impl Access {
     }
 }
 
-fn read(file: &str) -> Result<AccessRules, String> {
-    files::read_text(file)?.parse().map_err(|error| format!("{file}: {error}"))
+fn read(file: &GivenFile) -> Result<AccessRules, String> {
+    file.read_text()?.parse().map_err(|error| format!("{file}: {error}"))
 }
 
 /// Returns the token of a client, from the file or else from the environment, if there is one. It is not an
 /// option, because other users of the machine can read those.
-pub fn token(file: Option<&str>) -> Result<Option<Bearer>, String> {
-    let (source, text) = match file {
-        Some(file) => (file, Some(files::read_text(file)?)),
-        None => ("TAKETURNS_TOKEN", super::environment("TAKETURNS_TOKEN")),
+pub fn token(extras: &Extras) -> Result<Option<Bearer>, String> {
+    let (source, text) = match GivenFile::of(extras, "--token-file") {
+        Some(file) => (file.to_string(), Some(file.read_text()?)),
+        None => ("TAKETURNS_TOKEN".to_owned(), super::environment("TAKETURNS_TOKEN")),
     };
     text.map(|text| text.trim().parse().map_err(|error| format!("{source}: {error}"))).transpose()
 }

@@ -10,28 +10,50 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
+use super::options::Extras;
+
 /// The most symbolic links that are followed, as many as on Linux.
 const LINKS_MAX: usize = 40;
 
 /// The most bytes of a file of options, such as certificates, rules or a token.
 const OPTIONS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Reads a file that an option names. It may be a pipe, as in `--access <(command)`, so this waits for its
-/// writer. The error names the file.
-pub fn read(file: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|opened| opened.take(OPTIONS_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("{file}: {error}"))?;
-    match bytes.len() as u64 > OPTIONS_BYTES_MAX {
-        true => Err(format!("{file}: it has more than {OPTIONS_BYTES_MAX} bytes")),
-        false => Ok(bytes),
+/// A file that the user gave to an option, such as one of certificates. Its `Display` form names both.
+#[derive(Clone)]
+pub struct GivenFile {
+    option: &'static str,
+    path: String,
+}
+
+impl GivenFile {
+    /// Returns the file of `option`, if there is one.
+    pub fn of(extras: &Extras, option: &'static str) -> Option<GivenFile> {
+        extras.get(option).map(|path| GivenFile { option, path })
+    }
+
+    /// Reads it. It may be a pipe, as in `--access <(command)`, so this waits for its writer. The error names
+    /// the option and the file.
+    pub fn read(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        File::open(&self.path)
+            .and_then(|opened| opened.take(OPTIONS_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|error| format!("{self}: {error}"))?;
+        match bytes.len() as u64 > OPTIONS_BYTES_MAX {
+            true => Err(format!("{self}: it has more than {OPTIONS_BYTES_MAX} bytes")),
+            false => Ok(bytes),
+        }
+    }
+
+    /// As [`read`](Self::read), for text.
+    pub fn read_text(&self) -> Result<String, String> {
+        String::from_utf8(self.read()?).map_err(|_| format!("{self}: it is not UTF-8"))
     }
 }
 
-/// As [`read`], for text.
-pub fn read_text(file: &str) -> Result<String, String> {
-    String::from_utf8(read(file)?).map_err(|_| format!("{file}: it is not UTF-8"))
+impl fmt::Display for GivenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.option, self.path)
+    }
 }
 
 /// A file that belongs to the program. Errors name the file.

@@ -66,7 +66,7 @@ impl Remote {
         let connect = extras.get("--connect").unwrap_or_else(|| "127.0.0.1:5001".to_owned());
         let target = addresses::target(&connect, "--connect 127.0.0.1:5001")?;
         let way = Way::to(&target, extras)?;
-        let token = access::token(extras.get("--token-file").as_deref())?;
+        let token = access::token(extras)?;
         let allow_plaintext_secrets = extras.get("--allow-plaintext-secrets").is_some();
         Ok(Remote { target, way, token, allow_plaintext_secrets })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use taketurns::net::{EventLoop, os_entropy};
 use taketurns::protocol::turns::{TurnServer, TurnServerConfig};
 
+use super::files::GivenFile;
 use super::options::{Extra, Extras, wrong_usage};
 use super::server::Site;
 #[cfg(feature = "etcd")]
@@ -119,9 +120,9 @@ pub struct Etcd {
     cluster: String,
     advertise: Option<String>,
     user: Option<String>,
-    authorities: Option<String>,
-    certificate: Option<String>,
-    key: Option<String>,
+    authorities: Option<GivenFile>,
+    certificate: Option<GivenFile>,
+    key: Option<GivenFile>,
 }
 
 impl Etcd {
@@ -140,9 +141,9 @@ impl Etcd {
             cluster,
             advertise: extras.get("--advertise"),
             user: extras.get("--etcd-user"),
-            authorities: extras.get("--etcd-ca"),
-            certificate: extras.get("--etcd-cert"),
-            key: extras.get("--etcd-key"),
+            authorities: GivenFile::of(extras, "--etcd-ca"),
+            certificate: GivenFile::of(extras, "--etcd-cert"),
+            key: GivenFile::of(extras, "--etcd-key"),
         })
     }
 }
@@ -317,7 +318,6 @@ impl Etcd {
     fn config(&self, listen: &[std::net::SocketAddr]) -> Result<taketurns::etcd::EtcdConfig, String> {
         use taketurns::etcd::EtcdConfig;
 
-        let read = |file: &String| super::files::read(file);
         let members = self.members.split(',').map(|member| member.trim().to_owned()).collect();
         let listen = listen.iter().map(std::net::SocketAddr::to_string).collect::<Vec<_>>().join(",");
         let advertise = self.advertise.clone().unwrap_or(listen);
@@ -328,10 +328,10 @@ impl Etcd {
             )?;
             config.user = Some((user.clone(), password));
         }
-        config.tls.authorities = self.authorities.as_ref().map(read).transpose()?;
+        config.tls.authorities = self.authorities.as_ref().map(GivenFile::read).transpose()?;
         config.tls.identity = match (&self.certificate, &self.key) {
             (None, None) => None,
-            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            (Some(certificate), Some(key)) => Some((certificate.read()?, key.read()?)),
             _ => wrong_usage(format_args!("--etcd-cert and --etcd-key need each other")),
         };
         Ok(config)

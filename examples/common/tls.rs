@@ -149,7 +149,7 @@ mod absent {
 mod files {
     use std::net::SocketAddr;
 
-    use super::super::files::read;
+    use super::super::files::GivenFile;
     use super::super::options::wrong_usage;
     use super::*;
     use taketurns::tls::{Acceptor, Clients, Connector, File, Identity, TlsError};
@@ -157,15 +157,15 @@ mod files {
     /// The names of a server's files.
     #[derive(Clone)]
     pub struct OfServer {
-        certificates: String,
-        key: String,
+        certificates: GivenFile,
+        key: GivenFile,
         clients: Option<OfClients>,
     }
 
     #[derive(Clone)]
     struct OfClients {
-        authorities: String,
-        revoked: Option<String>,
+        authorities: GivenFile,
+        revoked: Option<GivenFile>,
         are_required: bool,
     }
 
@@ -178,8 +178,8 @@ mod files {
                 Some("wanted") => false,
                 Some(_) => wrong_usage(format_args!("--tls-client-cert is required or wanted")),
             };
-            let revoked = extras.get("--tls-crl");
-            let authorities = extras.get("--tls-client-ca");
+            let revoked = GivenFile::of(extras, "--tls-crl");
+            let authorities = GivenFile::of(extras, "--tls-client-ca");
             if authorities.is_none() && (need.is_some() || revoked.is_some()) {
                 wrong_usage(format_args!("--tls-client-cert and --tls-crl need --tls-client-ca"));
             }
@@ -188,13 +188,13 @@ mod files {
         }
 
         fn read(&self) -> Result<Acceptor, String> {
-            let (certificates, key) = (read(&self.certificates)?, read(&self.key)?);
+            let (certificates, key) = (self.certificates.read()?, self.key.read()?);
             let identity = Identity { certificates: &certificates, key: &key };
             let Some(of) = &self.clients else {
                 return Acceptor::new(identity, None).map_err(|error| self.blame(&error));
             };
-            let authorities = read(&of.authorities)?;
-            let revoked = of.revoked.as_deref().map(read).transpose()?;
+            let authorities = of.authorities.read()?;
+            let revoked = of.revoked.as_ref().map(GivenFile::read).transpose()?;
             let clients = Clients {
                 authorities: &authorities,
                 revoked: revoked.as_deref(),
@@ -216,8 +216,8 @@ mod files {
     }
 
     /// Returns a certificate and its key, or neither.
-    fn pair(extras: &Extras) -> Option<(String, String)> {
-        match (extras.get("--tls-cert"), extras.get("--tls-key")) {
+    fn pair(extras: &Extras) -> Option<(GivenFile, GivenFile)> {
+        match (GivenFile::of(extras, "--tls-cert"), GivenFile::of(extras, "--tls-key")) {
             (None, None) => None,
             (Some(certificates), Some(key)) => Some((certificates, key)),
             _ => wrong_usage(format_args!("--tls-cert and --tls-key need each other")),
@@ -284,20 +284,20 @@ mod files {
                     None => return Ok(Way::default()),
                 }
             }
-            let authorities = extras.get("--tls-ca");
-            let pem = authorities.as_deref().map(read).transpose()?;
+            let authorities = GivenFile::of(extras, "--tls-ca");
+            let pem = authorities.as_ref().map(GivenFile::read).transpose()?;
             let files = pair(extras);
-            let read_pair = files.as_ref().map(|(certificates, key)| Ok((read(certificates)?, read(key)?)));
+            let read_pair = files.as_ref().map(|(certificates, key)| Ok((certificates.read()?, key.read()?)));
             let read_pair: Option<(Vec<u8>, Vec<u8>)> =
                 read_pair.transpose().map_err(|error: String| error)?;
             let identity = read_pair.as_ref().map(|(certificates, key)| Identity { certificates, key });
             let connector = Connector::new(pem.as_deref(), identity).map_err(|error| {
                 let file = match (error.file, &files) {
-                    (File::Certificates, Some((certificates, _))) => certificates,
-                    (File::Key, Some((_, key))) => key,
-                    _ => authorities.as_deref().unwrap_or("--tls-ca"),
+                    (File::Certificates, Some((certificates, _))) => Some(certificates),
+                    (File::Key, Some((_, key))) => Some(key),
+                    _ => authorities.as_ref(),
                 };
-                format!("{file}: {error}")
+                file.map_or_else(|| format!("--tls-ca: {error}"), |file| format!("{file}: {error}"))
             })?;
             let name = extras.get("--tls-name").unwrap_or_else(|| host(server));
             if let Err(error) = connector.wrap(&name) {
