@@ -29,8 +29,8 @@ use taketurns::protocol::turns::{
 };
 use taketurns::turn::{HostError, SeatId};
 
-/// Let people or agents talk in turn, and moderate them: skip, next, more, pause, resume, kick and say on
-/// standard input.
+/// Let people or agents talk in turn, and moderate them: skip, next, more, pause, resume, kick, say, reload
+/// and quit on standard input.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(note = "To talk: nc 127.0.0.1 5001, JOIN ann, and ANSWER :words when GO has come.")]
 struct Options {
@@ -44,7 +44,7 @@ struct Options {
     clients: usize,
 
     /// a client that stays silent for this long loses its turn. Default: 2m
-    #[argh(option, arg_name = "time", default = "Duration::from_secs(120)", from_str_fn(options::time))]
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(120)", from_str_fn(options::turn_time))]
     turn_deadline: Duration,
 
     /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn
@@ -54,7 +54,7 @@ struct Options {
 
 const EXTRAS: &[&[Extra]] = &[tls::OF_SERVERS, access::OF_SERVERS];
 
-const HELP: [&str; 8] = [
+const HELP: [&str; 9] = [
     "skip       - end the turn",
     "next NAME  - give this client the next turn",
     "more TIME  - give the turn more time, as in more 30s",
@@ -63,6 +63,7 @@ const HELP: [&str; 8] = [
     "kick NAME  - remove this client, and refuse its name for a minute",
     "say WORDS  - speak to all clients",
     "reload     - read the rules of --access and the files of TLS again",
+    "quit       - end, as Ctrl-C does",
 ];
 
 fn main() -> ExitCode {
@@ -77,6 +78,12 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
     config.admission = Admission::Host;
     config.rules.min_seats = options.clients;
     config.rules.turn_deadline = options.turn_deadline;
+    if options.clients > config.max_clients {
+        options::wrong_usage(format_args!(
+            "--clients {} is invalid: at most {} can connect",
+            options.clients, config.max_clients
+        ));
+    }
     // The console waits for 1 s at its end, and the holder must be told before that.
     config.drain_timeout = Duration::from_millis(500);
     let turns = TurnServer::new(config, os_entropy()).unwrap_or_else(|error| {
@@ -105,11 +112,13 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
     };
     let mut goes_on = true;
     let mut is_over = false;
-    while goes_on {
+    let mut has_quit = false;
+    while goes_on && !has_quit {
         if !is_over {
             console.prompt();
         }
         goes_on = console.pass(|screen, happening| match happening {
+            Happening::Line(line) if line.trim() == "quit" => has_quit = true,
             Happening::Line(line) => match floor.obey(screen, line.trim()) {
                 // A reload tells when it is done.
                 Ok(()) if matches!(line.trim(), "" | "reload") => {}
@@ -124,6 +133,14 @@ fn moderate(options: &Options, extras: &Extras) -> Result<(), String> {
     }
     console.finish();
     Ok(())
+}
+
+/// Returns what is wrong with a command, and the commands.
+fn misunderstood(line: &str) -> String {
+    let command = line.split(' ').next();
+    let is_known = HELP.iter().any(|help| help.split(' ').next() == command);
+    let what = if is_known { "wrong usage" } else { "unknown command" };
+    format!("{what}: {}\n{}", common::printable(line), HELP.join("\n"))
 }
 
 struct Floor {
@@ -173,7 +190,8 @@ impl Floor {
                     server.say_to_ring(&self.ring, words.as_bytes(), links)
                 }
                 ("", _) => Ok(()),
-                _ => return Err(HELP.join("\n")),
+                ("help", "") => return Err(HELP.join("\n")),
+                _ => return Err(misunderstood(line)),
             };
             done.map_err(|error| format!("{line}: {error}"))
         })

@@ -45,7 +45,7 @@ struct Options {
     listen: Vec<String>,
 
     /// a player that stays silent for this long misses its move. Default: 60s
-    #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::time))]
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(60)", from_str_fn(options::turn_time))]
     turn_deadline: Duration,
 
     /// level of the log on standard error: off, error, warn, info, debug or trace. Default: warn

@@ -77,7 +77,7 @@ struct Options {
     demand: Demands,
 
     /// a holder that stays silent for this long loses its turn. Default: 30s
-    #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::time))]
+    #[argh(option, arg_name = "time", default = "Duration::from_secs(30)", from_str_fn(options::turn_time))]
     turn_deadline: Duration,
 
     /// how long a turn may last in total, however often its holder renews it, or none. Default: the turn
@@ -236,6 +236,14 @@ fn config(options: &Options, clients_max: usize) -> Result<TurnServerConfig, Str
         wrong_usage(format_args!(
             "--max-clients {} would never let --clients {} connect: raise --max-clients or lower --clients",
             options.max_clients, options.clients
+        ));
+    }
+    if let Some(seats_max) = options.seats_max
+        && seats_max < options.clients
+    {
+        wrong_usage(format_args!(
+            "--seats-max {seats_max} would never give --clients {} their seats: raise --seats-max or lower --clients",
+            options.clients
         ));
     }
     if options.clients > clients_max {

@@ -36,6 +36,8 @@ pub struct Extra {
 pub struct Extras {
     known: &'static [&'static [Extra]],
     given: Vec<(&'static str, String)>,
+    /// Whether `--` ends the options, as before a command.
+    pub has_separator: bool,
 }
 
 impl Extras {
@@ -101,7 +103,7 @@ pub fn with_extras<T: TopLevelCommand + ArgsInfo>(groups: &'static [&'static [Ex
     let words: Result<Vec<_>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let words =
         words.unwrap_or_else(|word| wrong_usage(format_args!("options must be UTF-8, but {word:?} is not")));
-    let mut extras = Extras { known: groups, given: Vec::new() };
+    let mut extras = Extras { known: groups, given: Vec::new(), has_separator: false };
     let words = match spell_out(words, &T::get_args_info(), &mut extras) {
         Ok(Some(words)) => words,
         Ok(None) => say_and_exit(&version(&program)),
@@ -170,6 +172,14 @@ pub fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses the time of a turn. The rules of a ring do not allow 0.
+pub fn turn_time(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("expected at least 1ms".to_owned()),
+        time => Ok(time),
+    }
+}
+
 /// Parses the number of clients with which turns start.
 pub fn clients(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&clients| clients > 0).ok_or_else(|| "expected a number, 1 or more".to_owned())
@@ -211,7 +221,7 @@ pub fn weight(text: &str) -> Result<Weight, String> {
 pub fn hold_max(text: &str) -> Result<HoldMax, String> {
     match text {
         "none" => Ok(HoldMax::Unlimited),
-        text => time(text).map(HoldMax::Time).map_err(|error| format!("{error}; or none")),
+        text => turn_time(text).map(HoldMax::Time).map_err(|error| format!("{error}; or none")),
     }
 }
 
@@ -248,6 +258,7 @@ fn spell_out(
         match word.split_once('=').filter(|_| word.starts_with("--")) {
             // The words from here on belong to the command.
             _ if word == "--" || takes_command && !word.starts_with('-') => {
+                extras.has_separator = word == "--";
                 spelt.push(word);
                 spelt.extend(words);
                 break;

@@ -187,7 +187,9 @@ fn a_senseless_command_is_reported_and_changes_nothing() {
         ("skip", "skip: there is no such ring"),
         ("kick ann", "kick ann: there is no such seat"),
         ("more 30", "a time needs a unit, ms, s or m, as in 30ms"),
-        ("sing", "next NAME  - give this client the next turn"),
+        ("sing", "unknown command: sing"),
+        ("say", "wrong usage: say"),
+        ("help", "next NAME  - give this client the next turn"),
     ] {
         floor.types(typed);
         floor.complains(said);
@@ -197,5 +199,16 @@ fn a_senseless_command_is_reported_and_changes_nothing() {
     ann.hears("OK turn=1");
     floor.process.signal("TERM");
     ann.hears("BYE shutting-down");
+    floor.process.expect_exit(0, PATIENCE);
+}
+
+#[test]
+fn a_moderator_who_quits_tells_the_clients() {
+    let mut floor = Floor::open(&["--clients", "3"]);
+    let peers = three(&floor);
+    floor.types("quit");
+    for mut peer in peers {
+        peer.hears("BYE shutting-down");
+    }
     floor.process.expect_exit(0, PATIENCE);
 }
