@@ -1097,8 +1097,6 @@ class Machine:
 
 # A turn that is kept, without I/O.
 
-NOT_RENEWED: Final = "it could not be renewed in time"
-
 
 class Lease:
     """Gets a turn with a `Machine` that has asked, and keeps it by renewing it.
@@ -1117,11 +1115,20 @@ class Lease:
         self.why = ""
         """Why the turn is lost, or too short."""
         self._renew_at: float | None = None
+        self._is_longest = False
+        """The server has refused to renew the turn any more."""
 
     @property
     def lost_at(self) -> float:
         """When the turn counts as lost unless it is renewed again."""
         return self.until - self._margin
+
+    @property
+    def why_not_renewed(self) -> str:
+        """Why the turn is lost if it is so at `lost_at`."""
+        if self._is_longest:
+            return "the server lets no turn last longer; a turn_lock --serve does"
+        return "it could not be renewed in time"
 
     def hear(self, now: float, event: Event) -> None:
         if self.stage == "held":
@@ -1147,6 +1154,7 @@ class Lease:
         """The turn is certainly held for a while, from when the renewal was sent. A late reply makes that too short, never too long."""
         # The server may have lost our connection right after it read the renewal, and keeps the turn for as long as its grace.
         within = min(event.until - event.sent, self._grace)
+        self._is_longest = isinstance(event, NotRenewed) and event.error.code == "hold-max"
         self.until, spare = event.sent + within, within - self._margin
         if self.stage == "waiting" and spare <= 0:
             self.stage, self.why = "too-short", f"leaves nothing of a turn of {within:g} s"
@@ -1160,7 +1168,7 @@ class Lease:
 
     def act(self, now: float) -> None:
         if self.stage == "held" and self.lost_at <= now:
-            self._lose(NOT_RENEWED)
+            self._lose(self.why_not_renewed)
         if self.turn is not None and self._renew_at is not None and self._renew_at <= now and self.stage in ("waiting", "held"):
             self._renew_at = None
             self._machine.renew(now, self.turn)
@@ -1713,18 +1721,18 @@ class HeldTurn:
             if self._lease.stage == "lost":
                 self._why = self._lease.why
             elif self._lease.lost_at <= time.monotonic():
-                self._why = NOT_RENEWED
+                self._why = self._lease.why_not_renewed
         return self._why is not None
 
     def check(self) -> None:
         """Raises Lost if the turn is lost. To be called between the steps of a long block."""
         if self.is_lost:
-            raise Lost(self._why or NOT_RENEWED)
+            raise Lost(self._why or "")
 
     def _finish(self) -> Lost | None:
         """The block has ended. What is lost after that is not its concern."""
         is_lost, self._is_done = self.is_lost, True
-        return Lost(self._why or NOT_RENEWED) if is_lost else None
+        return Lost(self._why or "") if is_lost else None
 
 
 class _Holder(_Front):

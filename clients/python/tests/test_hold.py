@@ -81,6 +81,13 @@ class Blocking(Case):
         self.assertEqual(lost.exception.why, "it could not be renewed in time")
         self.assertTrue(any("the turn is lost" in line for line in logs.output), logs.output)
 
+    def test_a_server_that_lets_no_turn_last_is_named(self) -> None:
+        server = Server("--demand", "ask", "--clients", "1", "--turn-deadline", "2s")
+        self.addCleanup(server.stop)
+        with self.assertLogs("taketurns"), self.assertRaisesRegex(taketurns.Lost, "lets no turn last longer; a turn_lock --serve does"):
+            with taketurns.lock(server.address, "gpu0", margin=0.5) as turn:
+                until(lambda: turn.is_lost, "not lost")
+
     def test_an_error_of_the_block_is_not_replaced(self) -> None:
         server = self.server("--turn-deadline", "2s")
         with self.assertLogs("taketurns"), self.assertRaises(ZeroDivisionError):

@@ -253,7 +253,7 @@ class Lock(unittest.TestCase):
         self.addCleanup(server.stop)
         holder = self.lock(server.address, ["--kill-after", "700ms"], "sleep", "600")
         self.ends(holder, LOST)
-        self.assertEqual(holder.err, ["the turn is lost (it could not be renewed in time); the command is ended"])
+        self.assertEqual(holder.err, ["the turn is lost (the server lets no turn last longer; a turn_lock --serve does); the command is ended"])
         self.assertFalse([line for line in server.err if "lapsed" in line])
         process = self.lock(server.address, ["--kill-after", "2s"], "echo", "ran")
         self.assertEqual(self.ends(process, 1), [])
