@@ -21,18 +21,25 @@ use common::{lookup, signals, storage, tls};
 use log::LevelFilter;
 use taketurns::net::{Driver, Event, EventLoop, now};
 use taketurns::protocol::turns::{
-    ClientConfig, ClientId, Code, End, Name, News, TurnClient, TurnServerConfig,
+    ClientConfig, ClientId, ClientTurn, Code, End, Name, News, TurnClient, TurnServerConfig,
 };
 use taketurns::session::Bye;
 use taketurns::time::{Instant, Now};
 use taketurns::turn::{Demand, Demands, HoldMax};
 
-/// Run a command while holding the turn: flock over the network. Exits with the code of the command, with 75
-/// if the turn did not come in time, or with 76 if the turn was lost and the command was ended.
+/// Run a command while holding the turn: flock over the network.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(note = "Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
+#[argh(note = "The command finds its fence in TAKETURNS_EPOCH and TAKETURNS_TURN.
+Times have a unit: 1500ms, 30s, 2m. The command cannot read from a terminal.
 It is ended together with its process group: descendants that leave the group are not.
-Ctrl-Z suspends the command, too. If its turn is over before it is resumed, it is killed.")]
+Ctrl-Z suspends the command, too. If its turn is over before it is resumed, it is killed.
+The exit code is that of the command, or 128 + the number of the signal that ended it.")]
+#[argh(error_code(1, "No turn: the server refuses this client, or with --try cannot be reached."))]
+#[argh(error_code(2, "Wrong usage."))]
+#[argh(error_code(75, "The turn did not come in time: see --timeout and --try."))]
+#[argh(error_code(76, "The turn was lost, and so the command was ended: see --keep-going."))]
+#[argh(error_code(126, "The command cannot be run."))]
+#[argh(error_code(127, "The command was not found."))]
 struct Options {
     /// the ring; one of its clients runs its command at a time. Default: main
     #[argh(option, arg_name = "name")]
@@ -83,17 +90,53 @@ const GAVE_UP: u8 = 75;
 fn main() -> ExitCode {
     let (options, extras): (Options, _) = options::with_extras(EXTRAS);
     common::logger::start(options.log_level);
-    let of_server = extras.first_of(storage::OF_SERVERS).or(extras.first_of(storage::OF_CLUSTERS));
     match (options.serve, options.command.is_empty()) {
         (true, true) if options.ring.is_some() => {
             wrong_usage(format_args!("--serve serves every ring: leave --ring out"));
         }
-        (true, true) => common::exit_code(serve(&options, &extras)),
-        (false, false) => match of_server {
+        (true, true) => match of_clients(&options, &extras) {
+            Some(option) => wrong_usage(format_args!("{option} is not for --serve")),
+            None => common::exit_code(serve(&options, &extras)),
+        },
+        (false, false) => match of_servers(&options, &extras) {
             Some(option) => wrong_usage(format_args!("{option} is for --serve")),
-            None => common::end(lock(&options, &extras)),
+            None => {
+                refuse_ring_as_command(&options, &extras);
+                common::end(lock(&options, &extras))
+            }
         },
         _ => wrong_usage(format_args!("expected either a command, as in turn_lock -- make test, or --serve")),
+    }
+}
+
+/// Returns an option that was given, and that only `--serve` takes.
+fn of_servers(options: &Options, extras: &Extras) -> Option<&'static str> {
+    let stored = extras.first_of(storage::OF_SERVERS).or(extras.first_of(storage::OF_CLUSTERS));
+    stored.or((!options.listen.is_empty()).then_some("--listen"))
+}
+
+/// Returns an option that was given, and that `--serve` would ignore.
+fn of_clients(options: &Options, extras: &Extras) -> Option<&'static str> {
+    let given = [
+        ("--try", options.at_once),
+        ("--timeout", options.timeout.is_some()),
+        ("--keep-going", options.keep_going),
+    ];
+    let given = given.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option);
+    extras.first_of(remote::OF_CLIENTS).or(given)
+}
+
+/// Ends the program if the command looks like a ring and a command, as other programs expect them. Locking
+/// `main` instead of that ring would protect nothing.
+fn refuse_ring_as_command(options: &Options, extras: &Extras) {
+    if let [ring, separator, command @ ..] = &options.command[..]
+        && separator == "--"
+        && !extras.has_separator
+    {
+        wrong_usage(format_args!(
+            "{ring:?} would be the command: perhaps you mean `--ring {ring} -- {}`; if not, put -- before it",
+            command.join(" ")
+        ));
     }
 }
 
@@ -182,19 +225,9 @@ impl Lock<'_> {
             News::Granted(turn) if self.end.is_none() => {
                 self.work.lease = Some(Lease::new(now, turn, self.options.grace, self.options.kill_after));
             }
-            News::TimeChanged(turn) | News::Refused { code: Code::HoldMax, turn: Some(turn), .. } => {
-                let Some(lease) = &mut self.work.lease else { return };
-                let answered = lease.answered(now, driver.protocol(), &turn);
-                match (answered, self.work.is_running()) {
-                    (_, true) => {}
-                    (Err(time), _) => {
-                        self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}"));
-                    }
-                    (Ok(()), _) => match self.work.start(now, &self.options.command) {
-                        Ok(()) => self.give_up_at = self.give_up_at.filter(|_| !self.work.is_running()),
-                        Err((code, message)) => self.end(code, &message),
-                    },
-                }
+            News::TimeChanged(turn) => self.renewed(now, driver, &turn, false),
+            News::Refused { code: Code::HoldMax, turn: Some(turn), .. } => {
+                self.renewed(now, driver, &turn, true);
             }
             News::Bye(bye) if self.work.is_running() && bye.code == Bye::ShuttingDown => {
                 self.work.lose(now, "the server is shutting down");
@@ -215,6 +248,20 @@ impl Lock<'_> {
                 if self.work.is_running() { self.work.lose(now, why) } else { self.end(1, why) }
             }
             _ => {}
+        }
+    }
+
+    /// Handles the answer to a renewal, and starts the command if it does not run yet.
+    fn renewed(&mut self, now: Now, driver: &Driver<TurnClient>, turn: &ClientTurn, is_hold_max: bool) {
+        let Some(lease) = &mut self.work.lease else { return };
+        let answered = lease.answered(now, driver.protocol(), turn, is_hold_max);
+        match (answered, self.work.is_running()) {
+            (_, true) => {}
+            (Err(time), _) => self.end(1, &format!("--kill-after leaves nothing of a turn of {time:?}")),
+            (Ok(()), _) => match self.work.start(now, &self.options.command) {
+                Ok(()) => self.give_up_at = self.give_up_at.filter(|_| !self.work.is_running()),
+                Err((code, message)) => self.end(code, &message),
+            },
         }
     }
 

@@ -89,8 +89,14 @@ impl Guarded {
     }
 
     fn lose_at_end(&mut self, now: Now) {
-        if let Some(until) = self.lease.as_mut().and_then(|lease| lease.take_end(now)) {
-            self.lose_before(now, until, "it could not be renewed in time");
+        let Some(lease) = &mut self.lease else { return };
+        let Some(until) = lease.take_end(now) else { return };
+        match lease.limit() {
+            Some(limit) => {
+                let why = format!("this ring allows {limit:?} per turn; a turn_lock --serve has no limit");
+                self.lose_before(now, until, &why);
+            }
+            None => self.lose_before(now, until, "it could not be renewed in time"),
         }
     }
 

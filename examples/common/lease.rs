@@ -21,13 +21,30 @@ pub struct Lease {
     /// The server grants the turn to no other client before this time; `None` until a renewal has been
     /// answered.
     until: Option<Instant>,
+    granted_at: Instant,
+    /// The time with which the turn began.
+    initial: Duration,
+    /// How long this turn may last in total, once that is all that ends it.
+    limit: Option<Duration>,
 }
 
 impl Lease {
     /// Creates a lease on a turn that was just granted. Its `GO` may have been written long ago, so a renewal
     /// is due at once.
     pub fn new(now: Now, turn: ClientTurn, grace: Duration, reserve: Duration) -> Lease {
-        Lease { turn, grace, reserve, renew_at: Some(now.instant), until: None }
+        let (granted_at, renew_at) = (now.instant, Some(now.instant));
+        let initial = turn.deadline.map_or(Duration::ZERO, |ends| ends.saturating_duration_since(granted_at));
+        Lease { turn, grace, reserve, renew_at, until: None, granted_at, initial, limit: None }
+    }
+
+    /// Returns how long the server lets a turn last, rounded, if the lease ends because of that.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit.map(|limit| {
+            let unit: u32 = if limit < Duration::from_secs(10) { 100 } else { 1_000 };
+            let unit = Duration::from_millis(unit.into());
+            let units = (limit + unit / 2).as_millis() / unit.as_millis();
+            unit * u32::try_from(units).unwrap_or(u32::MAX)
+        })
     }
 
     /// Returns when the turn ends, or `now` if that is not known.
@@ -64,9 +81,15 @@ impl Lease {
         }
     }
 
-    /// Handles the times of `turn` that the server has sent. The error is the server's time, if the reserve
-    /// leaves nothing of it.
-    pub fn answered(&mut self, now: Now, client: &TurnClient, turn: &ClientTurn) -> Result<(), Duration> {
+    /// Handles the times of `turn` that the server has sent, and whether it refuses to extend the turn any
+    /// further. The error is the server's time, if the reserve leaves nothing of it.
+    pub fn answered(
+        &mut self,
+        now: Now,
+        client: &TurnClient,
+        turn: &ClientTurn,
+        is_hold_max: bool,
+    ) -> Result<(), Duration> {
         let Some((sure_until, ends)) = client.sure_until(turn).zip(turn.deadline) else {
             // The turn was resumed on another connection, and must be renewed there.
             self.renew_at = Some(now.instant);
@@ -75,6 +98,11 @@ impl Lease {
         let time = ends.saturating_duration_since(now.instant);
         let within = time.min(self.grace);
         self.until = Some(sure_until - (time - within));
+        // With more time left than the grace, a lost connection can still end the turn before that.
+        let is_limit = is_hold_max && time == within;
+        // The `GO` may have been read late, but says how much time there was when it was written.
+        let total = ends.saturating_duration_since(self.granted_at).max(self.initial);
+        self.limit = is_limit.then_some(total);
         let spare = within.checked_sub(self.reserve).filter(|spare| !spare.is_zero()).ok_or(within)?;
         self.renew_at = Some(now.instant + (spare / 4).max(Duration::from_millis(10)));
         Ok(())

@@ -117,6 +117,9 @@ fn a_command_runs_with_its_fence_in_its_environment_and_its_code_is_ours() {
     ]));
     process.expect_exit(0, PATIENCE);
     assert_eq!(process.lines(Stream::Out), ["-h --ring=x -V -- -"]);
+    let mut process = lock(&server.address, &[], &["env", "--", "echo", "ran"]);
+    process.expect_exit(0, PATIENCE);
+    assert_eq!(process.lines(Stream::Out), ["ran"]);
     lock(&server.address, &[], &["no-such-command"]).expect_exit(127, PATIENCE);
     lock(&server.address, &[], &["sh", "-c", "kill -9 $$"]).expect_exit(128 + 9, PATIENCE);
 }
@@ -181,6 +184,26 @@ fn turn_lock_can_be_the_server() {
     lock(&server.address, &[], &["true"]).expect_exit(0, PATIENCE);
     server.process.signal("TERM");
     server.process.expect_exit(0, PATIENCE);
+}
+
+/// The Python client names the ring before `--`. Locking `main` instead would protect nothing.
+#[test]
+fn a_ring_in_the_place_of_the_command_is_refused_and_nothing_is_locked() {
+    let server = server(&[]);
+    let mut process = Process::spawn(example("turn_lock").args([
+        "--connect",
+        &server.address,
+        "gpu0",
+        "--",
+        "echo",
+        "ran",
+    ]));
+    process.expect_exit(2, PATIENCE);
+    let said = expect_one_complaint(&process);
+    assert!(said.contains("perhaps you mean `--ring gpu0 -- echo ran`"), "{said}");
+    let mut holder = lock(&server.address, &[], &["sh", "-c", "echo turn $TAKETURNS_TURN"]);
+    holder.expect_exit(0, PATIENCE);
+    assert_eq!(holder.lines(Stream::Out), ["turn 1"]);
 }
 
 #[test]
@@ -280,7 +303,11 @@ fn a_command_ends_before_the_longest_turn_does() {
     let options = ["--kill-after", "700ms"];
     let mut holder = lock(&server.address, &options, &["sleep", "600"]);
     holder.expect_exit(LOST, PATIENCE);
-    complains(&mut holder, "the turn is lost (it could not be renewed in time); the command is ended");
+    complains(
+        &mut holder,
+        "the turn is lost (this ring allows 2s per turn; a turn_lock --serve has no limit)",
+    );
+    complains(&mut holder, "; the command is ended");
     let lapsed = |line: &Line| line.text.contains("lapsed");
     server.process.expect_no_line("a turn that lapsed", lapsed, Duration::ZERO);
 

@@ -48,7 +48,7 @@ const PROGRAMS: [&str; 14] = [
 /// [P1] "Wrong usage: exit code 2 with one line and how to get help."
 #[test]
 fn wrong_usage_ends_with_exit_code_2_and_one_line_that_says_where_help_is() {
-    let wrong: [(&str, &[&str]); 20] = [
+    let wrong: [(&str, &[&str]); 25] = [
         ("turn_server", &["--framing", "morse"]),
         ("turn_server", &["--framing=morse"]),
         ("turn_server", &["--clients", "many"]),
@@ -68,6 +68,11 @@ fn wrong_usage_ends_with_exit_code_2_and_one_line_that_says_where_help_is() {
         ("turn_lock", &[]),
         ("turn_lock", &["--serve", "true"]),
         ("turn_lock", &["--journal", "a", "--", "true"]),
+        ("turn_lock", &["--listen", "127.0.0.1:0", "--", "true"]),
+        ("turn_lock", &["--serve", "--try"]),
+        ("turn_lock", &["--serve", "--connect", "127.0.0.1:5001"]),
+        ("turn_lock", &["gpu0", "--", "true"]),
+        ("moderator", &["--clients", "20000"]),
         ("rank_server", &["0"]),
     ];
     let unknown = PROGRAMS.map(|program| (program, &["--no-such-option"][..]));
@@ -77,6 +82,25 @@ fn wrong_usage_ends_with_exit_code_2_and_one_line_that_says_where_help_is() {
         let said = expect_one_complaint(&process);
         let help = format!("(see {program} --help)");
         assert!(said.ends_with(&help), "{program} {options:?} says: {said}");
+    }
+}
+
+/// The library's names of its rules would tell a user little.
+#[test]
+fn rules_that_grant_no_turn_are_reported_as_options_with_their_values() {
+    for (program, options, said) in [
+        ("turn_server", &["--turn-deadline", "0s"][..], &["'--turn-deadline' with value '0s'"][..]),
+        ("turn_server", &["--hold-max", "0ms"], &["'--hold-max' with value '0ms'"]),
+        ("tic_tac_toe", &["--turn-deadline", "0s"], &["'--turn-deadline' with value '0s'"]),
+        ("moderator", &["--turn-deadline", "0s"], &["'--turn-deadline' with value '0s'"]),
+        ("turn_server", &["--clients", "5", "--seats-max", "3"], &["--clients 5", "--seats-max 3"]),
+    ] {
+        let mut process = Process::spawn(example(program).args(options));
+        process.expect_exit(2, PATIENCE);
+        let complaint = expect_one_complaint(&process);
+        for said in said {
+            assert!(complaint.contains(said), "{program} {options:?} says: {complaint}");
+        }
     }
 }
 
@@ -153,7 +177,8 @@ fn tls_options_that_cannot_be_honoured_end_a_program() {
         let mut process = Process::spawn(example_as_here(program).args(options));
         process.expect_exit(1, PATIENCE);
         let said = expect_one_complaint(&process);
-        let why = if cfg!(feature = "tls") { file } else { "lacks the feature tls" };
+        let named = if options[0] == "--tls" { "--tls-ca" } else { "--tls-cert" };
+        let why = if cfg!(feature = "tls") { &format!("{named} {file}: ") } else { "lacks the feature tls" };
         assert!(said.contains(why), "{program} says: {said}");
     }
     let mut process = Process::spawn(example("turn_server").arg("--tls-cert"));
@@ -171,6 +196,26 @@ fn tls_options_that_cannot_be_honoured_end_a_program() {
             process.expect_exit(2, PATIENCE);
             assert!(expect_one_complaint(&process).contains(" need"), "{program} {options:?}");
         }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_reported_with_its_option() {
+    for (program, option) in [
+        ("turn_server", "--access"),
+        ("moderator", "--access"),
+        ("turn_client", "--token-file"),
+        ("turn_lock", "--token-file"),
+    ] {
+        let mut command = example(program);
+        command.args([option, "/nonexistent/file"]);
+        if program == "turn_lock" {
+            command.args(["--", "true"]);
+        }
+        let mut process = Process::spawn(&mut command);
+        process.expect_exit(1, PATIENCE);
+        let said = expect_one_complaint(&process);
+        assert!(said.starts_with(&format!("{option} /nonexistent/file: ")), "{program} says: {said}");
     }
 }
 
@@ -238,7 +283,18 @@ fn help_lists_every_option() {
         "--tls-name",
         "--log-level",
     ];
-    let lock = ["--connect", "--ring", "--try", "--timeout", "--kill-after", "--keep-going", "--serve"];
+    let lock = [
+        "--connect",
+        "--ring",
+        "--try",
+        "--timeout",
+        "--kill-after",
+        "--keep-going",
+        "--serve",
+        "TAKETURNS_EPOCH and TAKETURNS_TURN",
+        "75 The turn did not come in time",
+        "76 The turn was lost",
+    ];
     let programs: [(&str, &[&str]); 7] = [
         ("turn_server", &server),
         ("turn_client", &client),
