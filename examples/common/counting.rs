@@ -14,6 +14,10 @@ use taketurns::turn::Demand;
 
 use super::remote::{Remote, follow, words_of};
 
+/// How long the place or the turn of a new client can be on its way: a commit takes up to 3 s while etcd
+/// replaces its own leader.
+const PLACE_WITHIN: Duration = Duration::from_secs(4);
+
 /// The counting clients of one process.
 pub struct Counting {
     /// The pause of a client between two numbers.
@@ -25,6 +29,18 @@ pub struct Counting {
     pauses: BTreeSet<(Instant, ClientId)>,
     /// The number of clients that have neither reached their count nor given up.
     unfinished: usize,
+    idleness: Idleness,
+}
+
+/// Whether the server lets clients rest that want turns always. The others get a place or a turn at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idleness {
+    /// No client has got a seat yet.
+    Unknown,
+    /// A client has got a seat. At this time it rests, unless a place or a turn comes.
+    RestsAt(Instant),
+    /// This is known, and reported.
+    Settled,
 }
 
 /// One client.
@@ -54,7 +70,7 @@ pub enum Count {
 impl Counting {
     pub fn new(pace: Duration, count: Option<u64>) -> Counting {
         let (counters, pauses) = (HashMap::new(), BTreeSet::new());
-        Counting { pace, count, counters, pauses, unfinished: 0 }
+        Counting { pace, count, counters, pauses, unfinished: 0, idleness: Idleness::Unknown }
     }
 
     /// Adds a client, and connects it to `server`.
@@ -94,11 +110,21 @@ impl Counting {
 
     /// Returns when to call [`catch_up`](Self::catch_up).
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.pauses.first().map(|&(at, _)| at)
+        let rests_at = match self.idleness {
+            Idleness::RestsAt(at) => Some(at),
+            _ => None,
+        };
+        self.pauses.first().map(|&(at, _)| at).into_iter().chain(rests_at).min()
     }
 
     /// Lets clients continue whose pause is over.
     pub fn catch_up(&mut self, now: Now, driver: &mut Driver<TurnClient>) {
+        if matches!(self.idleness, Idleness::RestsAt(at) if at <= now.instant) {
+            self.idleness = Idleness::Settled;
+            super::complain(format_args!(
+                "the server gives neither a turn nor a place in a queue; perhaps clients have to ask: see --demand ask"
+            ));
+        }
         while let Some(&(at, client)) = self.pauses.first().filter(|&&(at, _)| at <= now.instant) {
             self.pauses.remove(&(at, client));
             let Some(counter) = self.counters.get_mut(&client) else { continue };
@@ -114,7 +140,15 @@ impl Counting {
     pub fn handle(&mut self, now: Now, driver: &mut Driver<TurnClient>, event: ClientEvent) -> Option<Count> {
         let counter = self.counters.get_mut(&event.client)?;
         match event.news {
+            News::Welcomed(welcome) if self.idleness == Idleness::Unknown && !welcome.is_resumed => {
+                self.idleness = match counter.asks {
+                    true => Idleness::Settled,
+                    false => Idleness::RestsAt(now.instant + PLACE_WITHIN),
+                };
+            }
+            News::Waiting { .. } => self.idleness = Idleness::Settled,
             News::Granted(turn) => {
+                self.idleness = Idleness::Settled;
                 counter.turn = Some(turn);
                 if counter.is_finished {
                     rest(now, driver, event.client);

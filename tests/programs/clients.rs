@@ -6,8 +6,9 @@ use std::net::{TcpListener, TcpStream};
 
 use support::bare::PATIENCE;
 
+use crate::peers::outer_address;
 use crate::process::programs::example;
-use crate::process::{Process, Stream};
+use crate::process::{Line, Process, Stream};
 use crate::programs::{
     LinePeer, Server, assert_alternates, assert_counts, expect_one_complaint, turn_client,
 };
@@ -183,6 +184,36 @@ fn clients_may_ask_for_each_turn() {
     assert_counts(&client.sent(), &[("Client1", 1), ("Client2", 2), ("Client3", 3)], 3, 4);
     watcher.hears("LEFT ");
     assert!(watcher.has_heard("TURN Client3 ") && !watcher.has_heard("SKIP "));
+}
+
+/// Such a server, as `turn_lock --serve`, says nothing more to them.
+#[test]
+fn clients_that_do_not_ask_where_they_have_to_are_told_so_once() {
+    let server = Server::start(&["--demand", "ask", "--clients", "1"]);
+    let mut client = turn_client(&server.address, &[]);
+    let is_advice = |line: &Line| line.stream == Stream::Err && line.text.ends_with("see --demand ask");
+    client.wait_for_line("advice", is_advice, PATIENCE);
+    client.signal("TERM");
+    client.expect_exit(0, PATIENCE);
+    expect_one_complaint(&client);
+}
+
+/// [P2] The client's end says it, and nothing else does.
+#[test]
+fn a_token_that_is_not_sent_in_plain_text_is_reported_once() {
+    let Some(outer) = outer_address() else { return };
+    let server = Server::start_at(&format!("{outer}:0"), &[]);
+    for program in ["turn_client", "turn_lock"] {
+        let mut command = example(program);
+        command.args(["--connect", &server.address, "--log-level", "warn"]).env("TAKETURNS_TOKEN", "token");
+        if program == "turn_lock" {
+            command.args(["--", "true"]);
+        }
+        let mut client = Process::spawn(&mut command);
+        client.expect_exit(1, PATIENCE);
+        let said = expect_one_complaint(&client);
+        assert!(said.contains("a token is not sent in plain text"), "{program} says: {said}");
+    }
 }
 
 /// [L14] Each process leaves when it has its count, and so ends the ring in which the other one waits to have

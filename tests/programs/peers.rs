@@ -61,7 +61,7 @@ fn observers_that_do_not_read_cost_no_more_than_one_budget() {
 }
 
 /// Returns an address of this machine other than loopback.
-fn outer_address() -> Option<String> {
+pub(crate) fn outer_address() -> Option<String> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // Nothing is sent.
     socket.connect("192.0.2.1:9").ok()?;
