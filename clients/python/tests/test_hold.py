@@ -137,7 +137,12 @@ class Blocking(Case):
 
     def test_one_that_is_interrupted_while_it_waits_leaves_no_trace(self) -> None:
         server = self.server()
-        script = "import sys, taketurns\nwith taketurns.lock(sys.argv[1], 'gpu0'): print('mine')\n"
+        # A shell starts its background jobs with SIGINT ignored, which children inherit.
+        script = (
+            "import signal, sys, taketurns\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "with taketurns.lock(sys.argv[1], 'gpu0'): print('mine')\n"
+        )
         with taketurns.watch(server.address, ring="gpu0", timeout=PATIENCE) as watcher:
             with taketurns.lock(server.address, "gpu0"):
                 waiter = Process([sys.executable, "-c", script, server.address])
@@ -231,6 +236,7 @@ class Asyncio(Case, unittest.IsolatedAsyncioTestCase):
                 async with taketurns.lock(server.address, "gpu0", margin=0.5) as turn:
                     server.stop()
                     if reaction == "blocks":
+                        asyncio.get_running_loop().slow_callback_duration = PATIENCE
                         time.sleep(2)
                     else:
                         try:
