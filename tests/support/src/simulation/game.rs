@@ -171,7 +171,7 @@ impl Game {
         let rings: Vec<_> = world.server().scheduler().rings().collect();
         let Some(&ring) = rings.get(world.rng.usize(0..rings.len().max(1))) else { return };
         let seats: Vec<_> = world.server().scheduler().seats_of(ring).map(|view| view.seat).collect();
-        let choice = world.rng.u8(0..6);
+        let choice = world.rng.u8(0..7);
         let seat = seats.get(world.rng.usize(0..seats.len().max(1))).copied();
         tell!("{:>10.3} s  the host does {choice}", world.elapsed().as_secs_f64());
         world.act_quietly(|server, now, links| {
@@ -181,6 +181,7 @@ impl Game {
                 (2, _) => server.pause(now, ring, links),
                 (3, _) => server.resume(now, ring, links),
                 (4, Some(seat)) => server.name_next(seat),
+                (5, _) => server.clear_ring(now, ring, "over", links),
                 (_, Some(seat)) => server.remove(now, seat, links),
                 _ => Ok(()),
             };
