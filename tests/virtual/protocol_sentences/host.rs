@@ -123,13 +123,13 @@ fn m17_the_host_removes_raw_seats_and_seats_that_are_away() {
 /// M17: *clear* removes all seats of a ring at once, without a turn in between, and refuses no name.
 #[test]
 fn m17_the_host_clears_a_ring() {
-    let (mut world, [ann, bob, cid]) = line_ring(line_config(), ["ann", "bob", "cid"]);
+    let (mut world, [ann, bob, cid, dan]) = line_ring(line_config(), ["ann", "bob", "cid", "dan"]);
     let watcher = watch(&mut world, "main");
-    world.reset(cid.peer);
+    world.reset(dan.peer);
     let ring = world.ring("main");
-    let _ = [bob.peer, watcher].map(|peer| world.heard(peer));
+    let _ = [bob.peer, cid.peer, watcher].map(|peer| world.heard(peer));
     world.act(|server, now, links| server.clear_ring(now, ring, "it is over", links)).expect("a ring");
-    for seat in [&ann, &bob] {
+    for seat in [&ann, &bob, &cid] {
         assert_eq!(world.heard(seat.peer), ["BYE removed :it is over"]);
         assert!(!world.is_open(seat.peer));
     }
