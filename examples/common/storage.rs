@@ -99,7 +99,7 @@ pub const OF_CLUSTERS: &[Extra] = &[
     },
 ];
 
-/// What the options say about where the state of a server is kept.
+/// The options for where the state of a server is kept.
 #[derive(Default)]
 pub struct StorageOptions {
     /// The directory of a journal.

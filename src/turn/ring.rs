@@ -29,8 +29,8 @@ pub(super) enum Phase {
     Held(Lease),
 }
 
-/// What may keep a ring from handing a turn over in one step. Nearly always nothing does, and one comparison
-/// is enough to see that.
+/// The reasons why a ring may not hand a turn over in one step. There is hardly ever one, and a single
+/// comparison shows that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct RingFlags(u8);
 

@@ -251,8 +251,8 @@ impl TurnServer {
     }
 
     /// Removes all seats of `ring`, for example at the end of a game. Each client hears `BYE removed` with
-    /// `words`. No turn is granted meanwhile, and no name is refused: whoever joins next begins the ring
-    /// again. A seat whose answer is being judged is removed after the verdict. Watchers stay.
+    /// `words`. No other seat gets the turn meanwhile, and no name is refused: the next client to join begins
+    /// the ring again. A seat whose answer is being judged is removed after the verdict. Watchers stay.
     ///
     /// # Errors
     ///
